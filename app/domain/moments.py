@@ -1,0 +1,64 @@
+"""Instants and days: how they are written and told. Instants are aware datetimes in UTC."""
+
+import re
+from datetime import UTC, date, datetime, timedelta, timezone
+
+_INSTANT = re.compile(
+    r"(\d{4})-(\d{2})-(\d{2})[Tt](\d{2}):(\d{2}):(\d{2})(?:\.(\d{1,6}))?(?:[Zz]|([+-])(\d{2}):(\d{2}))", re.ASCII
+)
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+
+
+def parse_instant(text: str) -> datetime | None:
+    """The instant that an RFC 3339 text with an offset says, in UTC; None where it is none.
+
+    At most microseconds; no leap second, no 24:00, no instant whose year in UTC is not 1 to 9999.
+    """
+    match = _INSTANT.fullmatch(text)
+    if match is None:
+        return None
+    year, month, day, hour, minute, second, fraction, sign, offset_hours, offset_minutes = match.groups()
+    try:
+        zone: timezone = UTC
+        if sign:
+            if int(offset_minutes) > 59:  # noqa: PLR2004 - minutes of an hour.
+                return None
+            offset = timedelta(hours=int(offset_hours), minutes=int(offset_minutes))
+            zone = timezone(-offset if sign == "-" else offset)
+        micros = int((fraction or "").ljust(6, "0"))
+        local = datetime(int(year), int(month), int(day), int(hour), int(minute), int(second), micros, zone)
+        return local.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def instant_text(instant: datetime) -> str:
+    """An instant as it is told: UTC with Z and no more digits of a second than there are."""
+    in_utc = instant.astimezone(UTC)
+    written = in_utc.strftime("%Y-%m-%dT%H:%M:%S").rjust(19, "0")
+    if in_utc.microsecond:
+        written += f".{in_utc.microsecond:06d}".rstrip("0")
+    return written + "Z"
+
+
+def parse_day(text: str) -> date | None:
+    """The calendar day that a YYYY-MM-DD text says; None where it is none."""
+    if _DAY.fullmatch(text) is None:
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def to_micros(instant: datetime) -> int:
+    """Microseconds since 1970-01-01T00:00:00Z, exact."""
+    return (instant - EPOCH) // _MICROSECOND
+
+
+def from_micros(micros: int) -> datetime:
+    return EPOCH + timedelta(microseconds=micros)

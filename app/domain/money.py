@@ -1,0 +1,67 @@
+"""Exact amounts: how they are written, within which bounds they are stored, and how they are printed."""
+
+import re
+from decimal import Context, Decimal, Inexact, InvalidOperation
+from enum import Enum
+
+DIGITS_AFTER_POINT = 4
+UNITS_PER_ONE = 10**DIGITS_AFTER_POINT
+TEXT_MAX = 60
+"""Characters of a decimal number's text."""
+
+AMOUNT_MAX = Decimal("922337203685477.5807")
+"""The largest stored amount, and with a minus the smallest: 64 bits of ten-thousandths, less one value."""
+
+EXACT = Context(prec=80, traps=[Inexact, InvalidOperation])
+"""Arithmetic that raises rather than rounds."""
+
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?", re.ASCII)
+
+
+class AmountFault(Enum):
+    """Why a decimal number can't be stored as an amount."""
+
+    TOO_PRECISE = "must have at most 4 decimal places"
+    OUT_OF_RANGE = "is out of range"
+
+
+def parse(text: str) -> Decimal | None:
+    """The number that a text says, digit by digit; None where it is none.
+
+    The grammar is that of JSON numbers without an exponent, in ASCII digits, 60 characters at most.
+    """
+    if len(text) > TEXT_MAX or _NUMBER.fullmatch(text) is None:
+        return None
+    return Decimal(text)
+
+
+def fault(number: Decimal) -> AmountFault | None:
+    """Why a number can't be stored as an amount; trailing zeros do not count. Never rounds."""
+    if not -AMOUNT_MAX <= number <= AMOUNT_MAX:
+        return AmountFault.OUT_OF_RANGE
+    exponent = number.as_tuple().exponent
+    assert isinstance(exponent, int)
+    if exponent >= -DIGITS_AFTER_POINT or number == number.quantize(Decimal("0.0001"), context=_ROUNDING):
+        return None
+    return AmountFault.TOO_PRECISE
+
+
+_ROUNDING = Context(prec=80)
+
+
+def to_units(amount: Decimal) -> int:
+    """An amount in ten-thousandths, the form in which it is stored. The amount must have no fault."""
+    return int(amount.scaleb(DIGITS_AFTER_POINT, context=EXACT).to_integral_exact(context=EXACT))
+
+
+def from_units(units: int) -> Decimal:
+    """The amount of a number of ten-thousandths; of any size, so that sums stay exact."""
+    return Decimal(units).scaleb(-DIGITS_AFTER_POINT, context=EXACT)
+
+
+def text(number: Decimal) -> str:
+    """A number as it is told: no exponent, no trailing zeros, never "-0"."""
+    written = format(number, "f")
+    if "." in written:
+        written = written.rstrip("0").rstrip(".")
+    return "0" if written == "-0" else written
