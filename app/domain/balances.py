@@ -1,0 +1,229 @@
+"""Balances: what is reported, which of it is accepted, and what becomes current.
+
+Sources: AMLYZE, batch-account-balances (the item rules and their codes); 24SevenOffice, bankaccounts/{id}/balances (the
+latest by moment is current); YETI switch (thresholds).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import NamedTuple, TypeAlias
+
+from app.domain import money, texts
+from app.domain.accounts import Thresholds
+from app.domain.records import Entry, ThresholdState
+
+COMMUNICATION_NUMBER_MAX = 255
+REQUESTER_MAX = 100
+TEXT_MAX = 255
+
+
+class Item(NamedTuple):
+    """One balance of a batch, as it was sent."""
+
+    account_ext_id: str
+    communication_number: str
+    requester: str
+    value: Decimal
+    balance_at: datetime | None
+    balance_type: str | None
+    business_unit: str | None
+    equivalent_value: Decimal | None
+
+
+class Position(NamedTuple):
+    """Where an account stands: all that decides what another entry does to it. Read under the account's lock."""
+
+    account_id: int
+    unit_id: int
+    currency: str
+    balance: Decimal
+    entry_id: int | None
+    at: datetime | None
+    thresholds: Thresholds
+    state: ThresholdState
+
+
+class NewEntry(NamedTuple):
+    """A balance that is accepted and not yet stored."""
+
+    account_id: int
+    unit_id: int
+    at: datetime
+    amount: Decimal
+    currency: str
+    balance_type: str | None = None
+    equivalent_value: Decimal | None = None
+    communication_number: str | None = None
+    requester: str | None = None
+
+
+class Rejected(NamedTuple):
+    """An item that is not stored, and the first reason that applies."""
+
+    code: str
+    description: str
+    field: str
+    entry: Entry | int | None = None
+    """With O005 the entry that holds the number; an int: the index in this batch of the item that does."""
+    same_content: bool | None = None
+
+
+Verdict: TypeAlias = NewEntry | Rejected
+
+
+class BatchRules(NamedTuple):
+    """What a gateway is set to accept."""
+
+    balance_types: frozenset[str] | None
+    """None: any text."""
+    ahead_max: timedelta
+    """How far in the future a balance may be."""
+
+
+class Facts(NamedTuple):
+    """What judging a batch needs to know of the store."""
+
+    units: Mapping[str, int]
+    """Ids of the business units that exist for the caller, by name."""
+    default_unit: str | None
+    accounts: Mapping[tuple[int, str], Position]
+    """Positions by business unit and external id."""
+    taken: Mapping[tuple[int, str], Entry]
+    """Entries by business unit and communication number."""
+
+
+def form_fault(item: Item, rules: BatchRules, now: datetime) -> Rejected | None:
+    """What is wrong with an item by itself: O001, G001, G002, G005 or G003, in this order."""
+    return (
+        _missing(item) or _unfit_text(item) or _unfit_amount(item) or _too_early(item, rules, now) or _type(item, rules)
+    )
+
+
+def _missing(item: Item) -> Rejected | None:
+    for field, text in (
+        ("accountExtId", item.account_ext_id),
+        ("communicationNumber", item.communication_number),
+        ("requester", item.requester),
+    ):
+        if texts.blank(text):
+            return Rejected("O001", f"{field} is mandatory", field)
+    if item.balance_at is None:
+        return Rejected("O001", "balanceAt is mandatory", "balanceAt")
+    return None
+
+
+def _unfit_text(item: Item) -> Rejected | None:
+    for field, text, longest in (
+        ("accountExtId", item.account_ext_id, TEXT_MAX),
+        ("communicationNumber", item.communication_number, COMMUNICATION_NUMBER_MAX),
+        ("requester", item.requester, REQUESTER_MAX),
+        ("balanceType", item.balance_type, TEXT_MAX),
+        ("businessUnit", item.business_unit, TEXT_MAX),
+    ):
+        if text is None:
+            continue
+        if len(text) > longest:
+            return Rejected("G001", f"{field} must be a maximum of {longest} characters in length", field)
+        if not texts.allowed(text):
+            return Rejected("G001", f"{field} has characters that are not allowed", field)
+    return None
+
+
+def _unfit_amount(item: Item) -> Rejected | None:
+    for field, number in (("value", item.value), ("equivalentValue", item.equivalent_value)):
+        fault = None if number is None else money.fault(number)
+        if fault is not None:
+            return Rejected("G002", f"{field} {fault.value}", field)
+    return None
+
+
+def _too_early(item: Item, rules: BatchRules, now: datetime) -> Rejected | None:
+    assert item.balance_at is not None
+    if is_too_far_ahead(item.balance_at, now, rules.ahead_max):
+        return Rejected("G005", "balanceAt is too far in the future", "balanceAt")
+    return None
+
+
+def is_too_far_ahead(moment: datetime, now: datetime, ahead_max: timedelta) -> bool:
+    return moment - now > ahead_max
+
+
+def _type(item: Item, rules: BatchRules) -> Rejected | None:
+    if rules.balance_types is None or item.balance_type is None or item.balance_type in rules.balance_types:
+        return None
+    return Rejected("G003", "Given balanceType does not exist", "balanceType")
+
+
+def judge(items: Sequence[Item], faults: Sequence[Rejected | None], facts: Facts) -> list[Verdict]:
+    """One verdict for each item, in order; the first reason that applies wins.
+
+    `faults` are the items' form faults. A number that an earlier item of the batch took is taken; one that a rejected
+    item named is not.
+    """
+    verdicts: list[Verdict] = []
+    taken_here: dict[tuple[int, str], int] = {}
+    for index, (item, fault) in enumerate(zip(items, faults, strict=True)):
+        verdict = fault or _judged(item, facts)
+        if isinstance(verdict, NewEntry):
+            key = (verdict.unit_id, item.communication_number)
+            if key in facts.taken:
+                verdict = _used(verdict, facts.taken[key], facts.taken[key])
+            elif key in taken_here:
+                verdict = _used(verdict, verdicts[taken_here[key]], taken_here[key])
+            else:
+                taken_here[key] = index
+        verdicts.append(verdict)
+    assert len(verdicts) == len(items)
+    return verdicts
+
+
+def _judged(item: Item, facts: Facts) -> Verdict:
+    name = item.business_unit if item.business_unit is not None else facts.default_unit
+    unit_id = None if name is None else facts.units.get(name)
+    if unit_id is None:
+        return Rejected("G004", "Business unit does not exist", "businessUnit")
+    position = facts.accounts.get((unit_id, item.account_ext_id))
+    if position is None:
+        return Rejected("404", "Account with given extId does not exist", "accountExtId")
+    assert item.balance_at is not None
+    return NewEntry(
+        account_id=position.account_id,
+        unit_id=unit_id,
+        at=item.balance_at,
+        amount=item.value,
+        currency=position.currency,
+        balance_type=item.balance_type,
+        equivalent_value=item.equivalent_value,
+        communication_number=item.communication_number,
+        requester=item.requester,
+    )
+
+
+def _used(entry: NewEntry, holder: Entry | Verdict, told: Entry | int) -> Rejected:
+    assert not isinstance(holder, Rejected)
+    held_at = holder.timestamp if isinstance(holder, Entry) else holder.at
+    same = (
+        entry.account_id == holder.account_id
+        and entry.at == held_at
+        and entry.amount == holder.amount
+        and entry.balance_type == holder.balance_type
+        and entry.equivalent_value == holder.equivalent_value
+    )
+    return Rejected("O005", "CommunicationNumber already used", "communicationNumber", told, same)
+
+
+def moved(position: Position, entry: NewEntry, entry_id: int) -> Position | None:
+    """Where the account stands after an entry; None where the entry does not become current.
+
+    Current is the entry with the latest moment in the account's currency, and of equal moments the last recorded.
+    """
+    if entry.currency != position.currency or (position.at is not None and entry.at < position.at):
+        return None
+    state = position.thresholds.state_of(entry.amount)
+    return position._replace(balance=entry.amount, entry_id=entry_id, at=entry.at, state=state)
+
+
+def in_order_of_moments(entries: Sequence[NewEntry]) -> Iterator[int]:
+    """Indexes of entries in the order in which they count: by moment, then as given."""
+    yield from sorted(range(len(entries)), key=lambda index: entries[index].at)

@@ -1,0 +1,101 @@
+"""Balance entries, as remembered: added, never changed, never removed."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+
+from sqlalchemy import and_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.domain.balances import NewEntry
+from app.domain.records import Entry
+from app.store.dialects import Dialect
+from app.store.narrowing import among
+from app.store.tables import balance_kinds, entries
+
+
+class Balances:
+    """Entries within one transaction."""
+
+    def __init__(self, connection: AsyncConnection, dialect: Dialect) -> None:
+        self._connection = connection
+        self._dialect = dialect
+
+    async def add(self, new: Sequence[NewEntry], *, now: datetime, by: str) -> list[Entry]:
+        """Store entries, whose accounts this transaction holds; their ids ascend in the order given.
+
+        Raises IntegrityError where a communication number is taken.
+        """
+        numbers = await self._dialect.numbers(self._connection, entries, len(new))
+        added = [
+            Entry(
+                id=number,
+                account_id=entry.account_id,
+                amount=entry.amount,
+                timestamp=entry.at,
+                currency=entry.currency,
+                balance_type=entry.balance_type,
+                equivalent_value=entry.equivalent_value,
+                communication_number=entry.communication_number,
+                requester=entry.requester,
+                recorded_at=now,
+                recorded_by=by,
+            )
+            for number, entry in zip(numbers, new, strict=True)
+        ]
+        units = {entry.account_id: entry.unit_id for entry in new}
+        # Sorted by the unique key: two transactions that want the same numbers then wait for each other in one order.
+        ordered = sorted(added, key=lambda entry: (units[entry.account_id], entry.communication_number or ""))
+        await self._dialect.insert(self._connection, entries, [_row(entry, units) for entry in ordered])
+        kinds = {(entry.account_id, entry.currency, entry.balance_type) for entry in added}
+        rows = [
+            {"account_id": account_id, "kind": _kind(currency, name), "currency": currency, "balance_type": name}
+            for account_id, currency, name in sorted(kinds, key=lambda kind: (kind[0], kind[1], kind[2] or ""))
+        ]
+        await self._dialect.insert_new(self._connection, balance_kinds, rows)
+        return added
+
+    async def holders(self, unit_id: int, numbers: Collection[str]) -> dict[str, Entry]:
+        """The entries of a business unit that have these communication numbers, by number."""
+        folded = sorted({number.casefold() for number in numbers})
+        columns = [entries.c.at if name == "timestamp" else entries.c[name] for name in Entry._fields]
+        where = and_(
+            entries.c.unit_id == unit_id,
+            among(self._dialect, entries.c.communication_number_folded, folded),
+            among(self._dialect, entries.c.communication_number, sorted(numbers)),
+        )
+        rows = await self._connection.execute(select(*columns).where(where))
+        found = [Entry._make(row) for row in rows]
+        return {entry.communication_number: entry for entry in found if entry.communication_number is not None}
+
+
+def _row(entry: Entry, units: dict[int, int]) -> dict[str, object]:
+    number = entry.communication_number
+    return {
+        "id": entry.id,
+        "unit_id": units[entry.account_id],
+        "account_id": entry.account_id,
+        "at": entry.timestamp,
+        "amount": entry.amount,
+        "currency": entry.currency,
+        "balance_type": entry.balance_type,
+        "balance_type_folded": _folded_apart(entry.balance_type),
+        "equivalent_value": entry.equivalent_value,
+        "communication_number": number,
+        "communication_number_folded": None if number is None else number.casefold(),
+        "requester": entry.requester,
+        "requester_folded": _folded_apart(entry.requester),
+        "recorded_at": entry.recorded_at,
+        "recorded_by": entry.recorded_by,
+    }
+
+
+def _folded_apart(text: str | None) -> str | None:
+    """The casefolded text where it is another; most are not, and no index needs it."""
+    if text is None:
+        return None
+    folded = text.casefold()
+    return None if folded == text else folded
+
+
+def _kind(currency: str, balance_type: str | None) -> str:
+    return currency if balance_type is None else f"{currency}:{balance_type}"

@@ -1,0 +1,87 @@
+"""What differs between the two databases, as one interface; app.store.sqlite and app.store.postgres fill it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from sqlalchemy import ColumnElement, FromClause, Select, Table
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.sql.type_api import TypeEngine
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+class Dialect(Protocol):
+    """One database's way of doing what SQL has no common words for."""
+
+    name: str
+
+    def engines(self, url: str, *, connections: int, statement_seconds: float) -> tuple[AsyncEngine, AsyncEngine]:
+        """An engine for readings (each statement by itself) and one for works (each a transaction)."""
+        ...
+
+    def contains(self, folded: ColumnElement[Any], text: str) -> ColumnElement[bool]:
+        """Whether a text holds another, letter for letter."""
+        ...
+
+    def ends_with(self, folded: ColumnElement[Any], text: str) -> ColumnElement[bool]:
+        """Whether a text ends with another, letter for letter."""
+        ...
+
+    def among(self, column: ColumnElement[Any], values: Sequence[Any]) -> ColumnElement[bool]:
+        """Whether a column has one of many values, given in one parameter."""
+        ...
+
+    def each(self, type_: TypeEngine[Any], values: Sequence[Any]) -> FromClause:
+        """A table of values with one column, `key`."""
+        ...
+
+    def first_of_each(self, parents: FromClause, page: "Page") -> Select[Any]:
+        """For each parent the first rows of its page: the column `key` and the record's fields.
+
+        The cost depends on what is asked and not on how many rows a parent has.
+        """
+        ...
+
+    def halves(self, amount: ColumnElement[Any]) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
+        """Two sums of the high and the low 32 bits of ten-thousandths: no sum of 64-bit numbers overflows in them."""
+        ...
+
+    def locked(self, statement: Select[Any], table: FromClause) -> Select[Any]:
+        """The same statement, locking the rows of one table until the transaction ends."""
+        ...
+
+    async def numbers(self, connection: AsyncConnection, table: Table, count: int) -> Sequence[int]:
+        """So many unused ids of a table, ascending."""
+        ...
+
+    async def insert(self, connection: AsyncConnection, table: Table, rows: Rows) -> None:
+        """Add many rows in one go; raises IntegrityError where a unique key is taken."""
+        ...
+
+    async def insert_new(self, connection: AsyncConnection, table: Table, rows: Rows) -> None:
+        """The same; a row whose unique key is taken is passed over."""
+        ...
+
+    async def update(self, connection: AsyncConnection, table: Table, key: str, rows: Rows) -> None:
+        """Change many rows in one statement, each found by its key; all rows name the same columns."""
+        ...
+
+
+class Page(Protocol):
+    """How a page's rows are selected from a source; made by app.store.reads."""
+
+    def selected(self, parents: FromClause) -> Select[Any]:
+        """Record fields of a parent's first rows, correlated with `parents.c.key`, ordered and limited."""
+        ...
+
+    def numbered(self, parents: FromClause) -> Select[Any]:
+        """The same, ids alone."""
+        ...
+
+    def all_among(self, numbers: Select[Any], parents: FromClause) -> Select[Any]:
+        """Record fields of the rows with these ids, beside their parent's key."""
+        ...
+
+    def ordering(self, columns: Mapping[str, ColumnElement[Any]]) -> Sequence[ColumnElement[Any]]:
+        """The page's order over the columns of a record."""
+        ...

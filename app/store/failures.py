@@ -1,0 +1,62 @@
+"""What a database's failures mean to whoever asked."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from app.domain.refusals import Code, Refusal
+
+_CANCELLED = {"57014"}
+_RACES = {"40001", "40P01", "23505"}
+"""PostgreSQL: serialization failure, deadlock, unique violation."""
+
+_AWAY = ("08", "53", "55", "57", "58")
+"""Classes of PostgreSQL's codes: connection, resources, not in the state, operator's intervention, system."""
+
+_SQLITE_AWAY = ("locked", "disk", "readonly", "full", "unable to open", "i/o error", "malformed", "not a database")
+
+
+class RaceLost(Exception):  # noqa: N818 - expected, and answered by doing it again.
+    """Another transaction was quicker; the work can be done again."""
+
+
+@contextmanager
+def told_plainly() -> Iterator[None]:
+    """Turn a driver's errors into RaceLost or a Refusal; what is our own mistake stays as it is."""
+    try:
+        yield
+    except PoolTimeoutError as error:
+        raise Refusal(Code.UNAVAILABLE, "Too much is asked of the database at once; try again.") from error
+    except DBAPIError as error:
+        plain = _plain(error)
+        if plain is None:
+            raise
+        raise plain from error
+    except (ConnectionError, TimeoutError) as error:
+        raise Refusal(Code.UNAVAILABLE, "The database does not answer; try again.") from error
+
+
+def _plain(error: DBAPIError) -> Exception | None:
+    state = getattr(error.orig, "sqlstate", None)
+    if state is None:
+        return _plain_sqlite(error)
+    if state in _CANCELLED:
+        return Refusal(Code.TIMEOUT, "The question took too long.")
+    if state in _RACES:
+        return RaceLost()
+    if error.connection_invalidated or state[:2] in _AWAY:
+        return Refusal(Code.UNAVAILABLE, "The database does not answer; try again.")
+    return None
+
+
+def _plain_sqlite(error: DBAPIError) -> Exception | None:
+    said = str(error.orig).lower()
+    if said == "interrupted":
+        return Refusal(Code.TIMEOUT, "The question took too long.")
+    if isinstance(error, IntegrityError) and said.startswith("unique constraint"):
+        return RaceLost()
+    if error.connection_invalidated or any(sign in said for sign in _SQLITE_AWAY):
+        return Refusal(Code.UNAVAILABLE, "The database does not answer; try again.")
+    return None

@@ -1,0 +1,62 @@
+"""Bringing a database to the gateway's form, on both databases, also when several start at once."""
+
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, MetaData, inspect, text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+HEAD = "0001"
+"""The newest revision; a test holds it to what Alembic finds."""
+
+_LOCK = 0x62616C616E6365  # "balance": the advisory lock that migrations of one database take on PostgreSQL.
+
+
+async def migrate(url: str) -> None:
+    """Bring a database to the newest form; nothing happens where it is there. Safe when started twice at once."""
+    engine = create_async_engine(url, poolclass=NullPool)
+    try:
+        async with engine.connect() as connection:
+            await connection.run_sync(_migrate_locked)
+    finally:
+        await engine.dispose()
+
+
+def revision_of(connection: Connection) -> str | None:
+    """The revision that a database is at; None for one that was never migrated."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def _migrate_locked(connection: Connection) -> None:
+    if connection.dialect.name == "sqlite":
+        driver: Any = connection.connection.driver_connection
+        driver.isolation_level = None  # Alembic's statements shall all be in the transaction begun here.
+        connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+        connection.exec_driver_sql("PRAGMA synchronous=FULL")
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    else:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+    if revision_of(connection) != HEAD:
+        _upgrade(connection)
+    connection.commit()
+
+
+def _upgrade(connection: Connection) -> None:
+    # Alembic is slow to import, and most starts find nothing to do.
+    from alembic.config import Config  # noqa: PLC0415
+    from alembic.runtime.environment import EnvironmentContext  # noqa: PLC0415
+    from alembic.script import ScriptDirectory  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent))
+    scripts = ScriptDirectory.from_config(config)
+
+    def steps(revision: Any, _context: Any) -> Any:
+        return scripts._upgrade_revs("head", revision)  # noqa: SLF001 - as alembic.command.upgrade does it.
+
+    with EnvironmentContext(config, scripts, fn=steps) as environment:
+        environment.configure(connection=connection, target_metadata=MetaData(), transactional_ddl=False)
+        environment.run_migrations()

@@ -1,0 +1,243 @@
+"""Readings of sources: look-ups, pages, counts and totals, all bounded to the caller's business units."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, FromClause, Select, and_, bindparam, func, not_, null, select, true
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.domain import money
+from app.domain.conditions import All, Comparison, Condition, Operator, Order, Place, Window
+from app.domain.records import CurrencyTotals
+from app.store.dialects import Dialect
+from app.store.narrowing import among, beyond, condition_sql
+from app.store.sources import Source, View
+from app.store.tables import units
+from app.store.types import Number
+
+Units = frozenset[str] | None
+"""Names of the business units that exist for the caller; None: all."""
+
+
+def visible(dialect: Dialect, unit_id: ColumnElement[int], names: Units) -> ColumnElement[bool]:
+    """Whether a row is in a business unit that exists for the caller."""
+    if names is None:
+        return true()
+    named = units.alias()
+    if len(names) == 1:
+        return unit_id == select(named.c.id).where(named.c.name == next(iter(names))).scalar_subquery()
+    return unit_id.in_(select(named.c.id).where(among(dialect, named.c.name, sorted(names))))
+
+
+class WindowPage(NamedTuple):
+    """A window of a source, for each of several parents (see app.store.dialects.Page)."""
+
+    dialect: Dialect
+    names: Units
+    source: Source
+    link: str
+    window: Window
+
+    def selected(self, parents: FromClause) -> Select[Any]:
+        view = self.source.view()
+        return self._first(view, parents, select(*_labelled(view)))
+
+    def numbered(self, parents: FromClause) -> Select[Any]:
+        view = self.source.view()
+        return self._first(view, parents, select(view.id))
+
+    def all_among(self, numbers: Select[Any], parents: FromClause) -> Select[Any]:
+        view = self.source.view()
+        joined = parents.join(view.tables, view.id.in_(numbers))
+        return select(parents.c.key.label("key"), *_labelled(view)).select_from(joined)
+
+    def _first(self, view: View, parents: FromClause, statement: Select[Any]) -> Select[Any]:
+        window = self.window
+        where = [
+            view.links[self.link] == parents.c.key,
+            visible(self.dialect, view.unit_id, self.names) if self.link != "unit_id" else true(),
+            condition_sql(self.dialect, view, window.condition),
+            *_between(view, window),
+        ]
+        descending = window.order.descending != window.from_end
+        statement = statement.select_from(view.tables).where(*where).order_by(*_order_by(view, window, descending))
+        return statement.limit(_exactly(window.limit)).correlate(parents)
+
+    def ordering(self, columns: Mapping[str, ColumnElement[Any]]) -> Sequence[ColumnElement[Any]]:
+        descending = self.window.order.descending
+        ordered = [columns[self.window.order.field], columns["id"]]
+        return [column.desc() if descending else column.asc() for column in ordered]
+
+
+def _labelled(view: View) -> list[ColumnElement[Any]]:
+    return [column.label(name) for name, column in view.columns.items()]
+
+
+def _between(view: View, window: Window) -> list[ColumnElement[bool]]:
+    field, descending = window.order
+    places = ((window.after, descending), (window.before, not descending))
+    return [beyond(view, field, place, descending=down) for place, down in places if place is not None]
+
+
+def _order_by(view: View, window: Window, descending: bool) -> list[ColumnElement[Any]]:
+    field = window.order.field
+    columns = [view.id] if field == "id" else [view.columns[field], view.tie(field)]
+    return [column.desc() if descending else column.asc() for column in columns]
+
+
+def _exactly(limit: int) -> ColumnElement[int]:
+    """A limit that stands in the statement as a number, so that the planner knows it."""
+    return bindparam(None, limit, type_=Number, unique=True, literal_execute=True)
+
+
+class Edge(NamedTuple):
+    """A place in an ordered list, and the side of it that is asked about: towards the list's end or its start."""
+
+    order: Order
+    place: Place
+    towards_end: bool
+
+
+def _from(view: View, edge: Edge) -> ColumnElement[bool]:
+    field, descending = edge.order
+    return not_(beyond(view, field, edge.place, descending=descending == edge.towards_end))
+
+
+def _named_accounts(condition: Condition) -> Collection[int] | None:
+    """The accounts that a condition is bound to, where it names them outright."""
+    parts = condition.of if isinstance(condition, All) else (condition,)
+    for part in parts:
+        if isinstance(part, Comparison) and part.field == "account_id" and part.operator is Operator.IN:
+            return frozenset(part.value)
+    return None
+
+
+class Reads:
+    """Answers about sources, for one caller, on one connection."""
+
+    def __init__(self, connection: AsyncConnection, dialect: Dialect, names: Units) -> None:
+        self._connection = connection
+        self._dialect = dialect
+        self._names = names
+
+    async def by_ids(self, source: Source, ids: Collection[int]) -> dict[int, Any]:
+        """The records with these ids that exist for the caller."""
+        return {record.id: record for record in await self._matching(source, "id", ids)}
+
+    async def by_key(self, source: Source, field: str, values: Collection[Any]) -> list[Any]:
+        """The records whose field has one of these values, exactly."""
+        return await self._matching(source, field, values)
+
+    async def by_parents(self, source: Source, link: str, parents: Collection[int]) -> dict[int, list[Any]]:
+        """All records of each parent, in order of their ids; for children that are few."""
+        view = source.view()
+        where = and_(among(self._dialect, view.links[link], sorted(parents)), self._visible(view))
+        statement = select(view.links[link].label("key"), *_labelled(view)).select_from(view.tables).where(where)
+        return await self._grouped(source, statement.order_by(view.id))
+
+    async def windows(
+        self, source: Source, link: str, parents: Collection[int], window: Window
+    ) -> dict[int, list[Any]]:
+        """For each parent the rows of its window, in one statement."""
+        page = WindowPage(self._dialect, self._names, source, link, window)
+        each = self._dialect.each(Number, sorted(parents))
+        found = await self._grouped(source, self._dialect.first_of_each(each, page))
+        return {parent: found.get(parent, []) for parent in parents}
+
+    async def window(self, source: Source, window: Window) -> list[Any]:
+        """The rows of a window over all that the caller may see: one ordered walk for each unit, merged."""
+        link, parents = self._roots(source, window.condition)
+        page = WindowPage(self._dialect, self._names, source, link, window)
+        statement = self._dialect.first_of_each(parents, page)
+        descending = window.order.descending != window.from_end
+        merged = statement.subquery()
+        ordered = [merged.c[window.order.field], merged.c.id]
+        columns = [merged.c[name] for name in source.record._fields]
+        statement = (
+            select(*columns)
+            .order_by(*(column.desc() if descending else column.asc() for column in ordered))
+            .limit(_exactly(window.limit))
+        )
+        rows = (await self._connection.execute(statement)).all()
+        records = [source.record._make(row) for row in rows]
+        return records[::-1] if window.from_end else records
+
+    def _roots(self, source: Source, condition: Condition) -> tuple[str, FromClause]:
+        """By what a page over everything is walked: by the accounts that it names, else by business units."""
+        named = _named_accounts(condition) if source.name == "entries" else None
+        if named is not None:
+            return "account_id", self._dialect.each(Number, sorted(named))
+        every = units.alias()
+        statement = select(every.c.id.label("key"))
+        if self._names is not None:
+            statement = statement.where(among(self._dialect, every.c.name, sorted(self._names)))
+        return "unit_id", statement.subquery("each_unit")
+
+    async def count(self, source: Source, condition: Condition) -> int:
+        view = source.view()
+        statement = select(func.count()).select_from(view.tables).where(self._where(view, condition))
+        return int((await self._connection.execute(statement)).scalar_one())
+
+    async def counts(self, source: Source, link: str, parents: Collection[int], condition: Condition) -> dict[int, int]:
+        """How many rows each parent has that meet a condition."""
+        view = source.view()
+        owner = view.links[link]
+        where = and_(among(self._dialect, owner, sorted(parents)), self._where(view, condition))
+        statement = select(owner, func.count()).select_from(view.tables).where(where).group_by(owner)
+        found = {row[0]: int(row[1]) for row in await self._connection.execute(statement)}
+        return {parent: found.get(parent, 0) for parent in parents}
+
+    async def with_rows_from(
+        self, source: Source, link: str | None, parents: Collection[int], condition: Condition, edge: "Edge"
+    ) -> set[int]:
+        """The parents that have a row at the edge or behind it; without a link, units that have one."""
+        if link is None:
+            link, each = self._roots(source, condition)
+        else:
+            each = self._dialect.each(Number, sorted(parents))
+        view = source.view()
+        where = [view.links[link] == each.c.key, self._where(view, condition), _from(view, edge)]
+        there = select(true()).select_from(view.tables).where(*where).correlate(each).exists()
+        return set((await self._connection.execute(select(each.c.key).where(there))).scalars())
+
+    async def totals(
+        self, source: Source, condition: Condition, link: str | None = None, parents: Collection[int] = ()
+    ) -> dict[int | None, list[CurrencyTotals]]:
+        """The balances of all accounts that meet a condition, a row a currency, for each parent (None: over all)."""
+        view = source.view()
+        currency, balance = view.columns["currency"], view.columns["balance"]
+        high, low = self._dialect.halves(balance)
+        summed = [currency, func.count(), high, low, func.min(balance), func.max(balance)]
+        where = [self._where(view, condition)]
+        groups = [currency]
+        if link is not None:
+            where.append(among(self._dialect, view.links[link], sorted(parents)))
+            groups = [view.links[link], currency]
+        owner: ColumnElement[Any] = view.links[link] if link is not None else null()
+        statement = select(owner, *summed).select_from(view.tables).where(*where).group_by(*groups).order_by(*groups)
+        found: dict[int | None, list[CurrencyTotals]] = {}
+        for key, code, count, above, below, least, most in await self._connection.execute(statement):
+            total = money.from_units((int(above) << 32) + int(below))
+            found.setdefault(key, []).append(CurrencyTotals(code, int(count), total, least, most))
+        return found
+
+    async def _matching(self, source: Source, field: str, values: Collection[Any]) -> list[Any]:
+        view = source.view()
+        where = and_(
+            condition_sql(self._dialect, view, Comparison(field, Operator.IN, tuple(values))), self._visible(view)
+        )
+        statement = select(*_labelled(view)).select_from(view.tables).where(where)
+        return [source.record._make(row) for row in (await self._connection.execute(statement)).all()]
+
+    async def _grouped(self, source: Source, statement: Select[Any]) -> dict[int, list[Any]]:
+        make: Callable[[Any], Any] = source.record._make
+        found: dict[int, list[Any]] = {}
+        for row in (await self._connection.execute(statement)).all():
+            found.setdefault(row[0], []).append(make(row[1:]))
+        return found
+
+    def _visible(self, view: View) -> ColumnElement[bool]:
+        return visible(self._dialect, view.unit_id, self._names)
+
+    def _where(self, view: View, condition: Condition) -> ColumnElement[bool]:
+        return and_(self._visible(view), condition_sql(self._dialect, view, condition))

@@ -1,0 +1,188 @@
+"""What can be listed and looked up: each source's tables, its record, and the fields that it is narrowed and ordered by.
+
+A source is a declaration. Pages, look-ups, counts and totals are made from it (app.store.reads), so a new column is one
+line here and one in the record.
+"""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, FromClause, Select, Table, and_, func, select
+
+from app.domain import histories
+from app.domain import records as r
+from app.store import tables as t
+
+
+class Field(NamedTuple):
+    """A field that lists are narrowed and ordered by."""
+
+    column: ColumnElement[Any]
+    folded: ColumnElement[Any] | None = None
+    """The casefolded copy, for the operators that ignore letter case."""
+    through: Select[Any] | None = None
+    """Where the value stands in another table: its ids, to be narrowed by `column`; `link` is the way there."""
+    link: ColumnElement[Any] | None = None
+
+
+class View(NamedTuple):
+    """One reading of a source, with names of its own in a statement."""
+
+    tables: FromClause
+    id: ColumnElement[int]
+    unit_id: ColumnElement[int]
+    columns: Mapping[str, ColumnElement[Any]]
+    """The record's fields, in its order."""
+    fields: Mapping[str, Field]
+    links: Mapping[str, ColumnElement[Any]]
+    """Columns by which rows belong to a parent, such as account_id."""
+    ties: Mapping[str, ColumnElement[int]] = MappingProxyType({})
+    """For fields that stand in a joined table: that table's name for the id, so that its index serves the order."""
+
+    def tie(self, field: str) -> ColumnElement[int]:
+        """The id that breaks ties where rows are ordered by a field."""
+        return self.ties.get(field, self.id)
+
+
+class Source(NamedTuple):
+    """Something remembered, as it is read."""
+
+    name: str
+    record: type[Any]
+    view: Callable[[], View]
+
+
+def _columns(
+    record: type[Any], table: Mapping[str, Any], **others: ColumnElement[Any]
+) -> dict[str, ColumnElement[Any]]:
+    return {name: others[name] if name in others else table[name] for name in record._fields}
+
+
+def _unit_name(table: FromClause) -> tuple[FromClause, ColumnElement[str], Field]:
+    """The name of a row's business unit: its table, its column, and the field that narrows by it."""
+    named, narrowing = t.units.alias(), t.units.alias()
+    field = Field(narrowing.c.name, narrowing.c.name_folded, select(narrowing.c.id), table.c.unit_id)
+    return table.join(named, named.c.id == table.c.unit_id), named.c.name, field
+
+
+def _accounts() -> View:
+    a, p, d = t.accounts.alias(), t.positions.alias(), t.divisions.alias()
+    joined, unit, unit_field = _unit_name(a)
+    columns = _columns(
+        r.Account,
+        a.c,
+        business_unit=unit,
+        balance=p.c.balance,
+        current_entry_id=p.c.entry_id,
+        balance_low_threshold=p.c.low_threshold,
+        balance_high_threshold=p.c.high_threshold,
+        threshold_state=p.c.threshold_state,
+    )
+    plain = (
+        "id contractor_id balance min_balance max_balance balance_low_threshold balance_high_threshold vat "
+        "threshold_state created_at updated_at"
+    )
+    fields = {name: Field(columns[name]) for name in plain.split()} | {
+        "name": Field(a.c.name, a.c.name_folded),
+        "external_id": Field(a.c.external_id, a.c.external_id_folded),
+        "business_unit": unit_field,
+        "division_code": Field(d.c.code, func.lower(d.c.code), select(d.c.id), a.c.division_id),
+        "currency": Field(a.c.currency, func.lower(a.c.currency)),
+        "timezone": Field(a.c.timezone, func.lower(a.c.timezone)),
+    }
+    links = {name: a.c[name] for name in ("unit_id", "division_id", "contractor_id")}
+    joined = joined.join(p, and_(p.c.account_id == a.c.id, p.c.unit_id == a.c.unit_id))
+    return View(joined, a.c.id, a.c.unit_id, columns, fields, links, {"balance": p.c.account_id})
+
+
+def _entries() -> View:
+    e = t.entries.alias()
+    fields = {
+        "id": Field(e.c.id),
+        "account_id": Field(e.c.account_id),
+        "timestamp": Field(e.c.at),
+        "recorded_at": Field(e.c.recorded_at),
+        "amount": Field(e.c.amount),
+        "currency": Field(e.c.currency, func.lower(e.c.currency)),
+        "balance_type": Field(e.c.balance_type, func.coalesce(e.c.balance_type_folded, e.c.balance_type)),
+        "communication_number": Field(e.c.communication_number, e.c.communication_number_folded),
+        "requester": Field(e.c.requester, func.coalesce(e.c.requester_folded, e.c.requester)),
+    }
+    links = {name: e.c[name] for name in ("unit_id", "account_id")}
+    return View(e, e.c.id, e.c.unit_id, _columns(r.Entry, e.c, timestamp=e.c.at), fields, links)
+
+
+def _contractors() -> View:
+    c = t.contractors.alias()
+    joined, unit, unit_field = _unit_name(c)
+    fields = {
+        "id": Field(c.c.id),
+        "name": Field(c.c.name, c.c.name_folded),
+        "external_id": Field(c.c.external_id, c.c.external_id_folded),
+        "business_unit": unit_field,
+    }
+    columns = _columns(r.Contractor, c.c, business_unit=unit)
+    return View(joined, c.c.id, c.c.unit_id, columns, fields, {"unit_id": c.c.unit_id})
+
+
+def _divisions() -> View:
+    d = t.divisions.alias()
+    joined, unit, unit_field = _unit_name(d)
+    fields = {
+        "id": Field(d.c.id),
+        "code": Field(d.c.code, func.lower(d.c.code)),
+        "name": Field(d.c.name, d.c.name_folded),
+        "business_unit": unit_field,
+    }
+    columns = _columns(r.Division, d.c, business_unit=unit)
+    return View(joined, d.c.id, d.c.unit_id, columns, fields, {"unit_id": d.c.unit_id})
+
+
+def _invoice_templates() -> View:
+    i = t.invoice_templates.alias()
+    joined, unit, _ = _unit_name(i)
+    columns = _columns(r.InvoiceTemplate, i.c, business_unit=unit)
+    return View(joined, i.c.id, i.c.unit_id, columns, {"id": Field(i.c.id)}, {"unit_id": i.c.unit_id})
+
+
+def _plain(table: Table, record: type[Any], *links: str, ordered_by: tuple[str, ...] = ()) -> Callable[[], View]:
+    """A source over one table whose columns are the record's fields."""
+
+    def view() -> View:
+        own = table.alias()
+        fields = {name: Field(own.c[name]) for name in ("id", *ordered_by)}
+        parents = {name: own.c[name] for name in ("unit_id", *links)}
+        return View(own, own.c.id, own.c.unit_id, _columns(record, own.c), fields, parents)
+
+    return view
+
+
+ACCOUNTS = Source("accounts", r.Account, _accounts)
+ENTRIES = Source("entries", r.Entry, _entries)
+CONTRACTORS = Source("contractors", r.Contractor, _contractors)
+CONTACTS = Source("contacts", r.Contact, _plain(t.contacts, r.Contact, "contractor_id"))
+INVOICE_TEMPLATES = Source("invoice_templates", r.InvoiceTemplate, _invoice_templates)
+DIVISIONS = Source("divisions", r.Division, _divisions)
+HISTORY_CONFIGS = Source(
+    "history_configs",
+    histories.HistoryConfig,
+    _plain(t.history_configs, histories.HistoryConfig, "division_id", ordered_by=("first_closing",)),
+)
+CLOSINGS = Source(
+    "closings", r.ClosingRecord, _plain(t.closings, r.ClosingRecord, "division_id", ordered_by=("closing_at",))
+)
+
+
+def _history_entries() -> View:
+    h = t.history_entries.alias()
+    fields = {
+        "id": Field(h.c.id),
+        "closing_at": Field(h.c.closing_at),
+        "business_date": Field(h.c.business_date),
+        "currency": Field(h.c.currency),
+    }
+    return View(h, h.c.id, h.c.unit_id, _columns(r.HistoryEntry, h.c), fields, {"account_id": h.c.account_id})
+
+
+HISTORY_ENTRIES = Source("history_entries", r.HistoryEntry, _history_entries)

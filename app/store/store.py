@@ -1,0 +1,122 @@
+"""Readings and works: one connection for each block, never shared, never kept."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.domain.refusals import Code, Refusal
+from app.store.accounts import Accounts
+from app.store.balances import Balances
+from app.store.dialects import Dialect
+from app.store.directory import Directory
+from app.store.failures import RaceLost, told_plainly
+from app.store.histories import Histories
+from app.store.migrations import HEAD, revision_of
+from app.store.postgres import Postgres
+from app.store.reads import Reads, Units
+from app.store.sqlite import Sqlite
+
+READINGS_MAX = 8
+"""Readings at once; fewer than the connections, so that a work always finds one."""
+
+CONNECTIONS_MAX = 16
+TRIES_MAX = 10
+"""How often a work is done again that lost a race; each time another one had won."""
+
+T = TypeVar("T")
+
+
+class Work:
+    """One transaction: what may be read in it, and what it writes."""
+
+    def __init__(self, connection: AsyncConnection, dialect: Dialect, units: Units) -> None:
+        self.reads = Reads(connection, dialect, units)
+        self.accounts = Accounts(connection, dialect, units)
+        self.balances = Balances(connection, dialect)
+        self.directory = Directory(connection, dialect, units)
+        self.histories = Histories(connection, dialect)
+
+
+class Store:
+    """What is remembered, on SQLite or PostgreSQL."""
+
+    def __init__(self, url: str, *, statement_seconds: float = 10.0, connections: int = CONNECTIONS_MAX) -> None:
+        self.dialect: Dialect = Sqlite() if url.startswith("sqlite") else Postgres()
+        self._statement_seconds = statement_seconds
+        self._readers, self._writer = self.dialect.engines(
+            url, connections=connections, statement_seconds=statement_seconds
+        )
+        self._seats = asyncio.Semaphore(min(READINGS_MAX, connections - 1))
+
+    @property
+    def engines(self) -> tuple[Any, Any]:
+        """The engines below, for whoever counts or watches statements."""
+        return self._readers.sync_engine, self._writer.sync_engine
+
+    @asynccontextmanager
+    async def reading(self, units: Units) -> AsyncIterator[Reads]:
+        """A short look at what exists for a caller; each statement sees what was committed when it began.
+
+        Raises Refusal TIMEOUT where a statement runs too long, UNAVAILABLE where the database doesn't answer.
+        """
+        async with self._seats:
+            with told_plainly():
+                async with self._readers.connect() as connection:
+                    async with self._limited(connection):
+                        yield Reads(connection, self.dialect, units)
+
+    async def work(self, units: Units, act: Callable[[Work], Awaitable[T]]) -> T:
+        """Do something in one transaction: committed when `act` returns, else nothing of it happened.
+
+        `act` is done again, from the start, where it lost a race: a unique key that was free when it looked was taken
+        when it wrote, or PostgreSQL broke a deadlock. So a rule is decided by what it reads, and the constraint holds it.
+        Raises Refusal UNAVAILABLE where the database doesn't answer or the race is lost too often.
+        """
+        for _ in range(TRIES_MAX):
+            try:
+                with told_plainly():
+                    async with self._writer.begin() as connection:
+                        return await act(Work(connection, self.dialect, units))
+            except RaceLost:
+                continue
+        raise Refusal(Code.UNAVAILABLE, "Too many others write the same; try again.")
+
+    async def problems(self) -> list[str]:
+        """Why the store can't serve now; nothing where it can."""
+        try:
+            async with self._readers.connect() as connection:
+                revision = await connection.run_sync(revision_of)
+        except (DBAPIError, OSError, PoolTimeoutError) as error:
+            return [f"The database does not answer: {type(error).__name__}."]
+        if revision != HEAD:
+            return [f"The database is at revision {revision}, not {HEAD}: run balance-gateway migrate."]
+        return []
+
+    async def is_empty(self) -> bool:
+        """Whether no business unit has come into being."""
+        async with self._readers.connect() as connection:
+            return (await connection.execute(text("SELECT 1 FROM units LIMIT 1"))).first() is None
+
+    async def close(self) -> None:
+        await self._readers.dispose()
+        await self._writer.dispose()
+
+    @asynccontextmanager
+    async def _limited(self, connection: AsyncConnection) -> AsyncIterator[None]:
+        """Interrupt what runs too long on SQLite; PostgreSQL does that by itself."""
+        if self.dialect.name != "sqlite":
+            yield
+            return
+        raw = await connection.get_raw_connection()
+        driver: Any = raw.driver_connection
+        timer = asyncio.get_running_loop().call_later(self._statement_seconds, driver._conn.interrupt)  # noqa: SLF001
+        try:
+            yield
+        finally:
+            timer.cancel()
