@@ -1,10 +1,12 @@
 """What the store remembers of each thing, as plain values."""
 
-from datetime import date, datetime, time
+from datetime import date, datetime
 from decimal import Decimal
 from enum import IntEnum, StrEnum
 from typing import NamedTuple
 from uuid import UUID
+
+from app.domain.money import EXACT
 
 
 class ThresholdState(IntEnum):
@@ -108,18 +110,6 @@ class Division(NamedTuple):
     parent_id: int | None
 
 
-class HistoryConfigRecord(NamedTuple):
-    """How a division keeps history from one closing on; see app.domain.histories."""
-
-    id: int
-    division_id: int
-    closing_time: time
-    delay_minutes: int
-    first_closing: datetime
-    start: datetime
-    end: datetime | None
-
-
 class ClosingRecord(NamedTuple):
     """A cycle that was closed."""
 
@@ -141,6 +131,11 @@ class HistoryEntry(NamedTuple):
     currency: str
     opening: Decimal
     closing: Decimal
+
+    @property
+    def change(self) -> Decimal:
+        """Closing less opening; exact also beyond what is stored."""
+        return EXACT.subtract(self.closing, self.opening)
 
 
 class CurrencyTotals(NamedTuple):

@@ -121,9 +121,7 @@ def standing_of(low: Any, high: Any, state: ThresholdState) -> dict[str, Any]:
 def _position(row: Row[Any]) -> Position:
     number, unit_id, currency, balance, entry_id, at, low, high, state = row[: len(_POSITION)]
     moment: datetime | None = at
-    return Position(
-        number, unit_id, currency, balance, entry_id, moment, Thresholds(low, high), ThresholdState(state)
-    )
+    return Position(number, unit_id, currency, balance, entry_id, moment, Thresholds(low, high), ThresholdState(state))
 
 
 def _with_folded(values: Mapping[str, Any]) -> dict[str, Any]:

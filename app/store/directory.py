@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.store import tables as t
 from app.store.dialects import Dialect
 from app.store.narrowing import among
-from app.store.reads import Units
+from app.store.reads import Units, visible
 
 _FOLDED = {"contractors": ("name", "external_id"), "divisions": ("name",)}
 
@@ -57,6 +57,13 @@ class Directory:
         statement = select(table.c.id).where(table.c.unit_id == unit_id, table.c[key] == value)
         number: int | None = (await self._connection.execute(statement)).scalar()
         return number
+
+    async def unit_of(self, table: Table, number: int) -> int | None:
+        """The business unit of something, where that exists for the caller."""
+        where = visible(self._dialect, table.c.unit_id, self._units)
+        statement = select(table.c.unit_id).where(table.c.id == number, where)
+        unit_id: int | None = (await self._connection.execute(statement)).scalar()
+        return unit_id
 
     async def value(self, table: Table, number: int, column: str) -> Any:
         """One column of one row."""

@@ -1,11 +1,16 @@
 """History configurations of divisions, as remembered."""
 
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
 from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.domain.histories import HistoryConfig
+from app.domain.histories import HistoryConfig, Planned
 from app.store.dialects import Dialect
-from app.store.tables import divisions, history_configs
+from app.store.tables import divisions
+from app.store.tables import history_configs as h
 
 
 class Histories:
@@ -19,3 +24,23 @@ class Histories:
         """Lock a division, so that one configuration is decided on at a time."""
         statement = select(divisions.c.id).where(divisions.c.id == division_id)
         await self._connection.execute(self._dialect.locked(statement, divisions))
+
+    async def newest(self, division_id: int) -> HistoryConfig | None:
+        """The configuration with the latest first closing."""
+        columns = [h.c[name] for name in HistoryConfig._fields]
+        statement = select(*columns).where(h.c.division_id == division_id).order_by(h.c.first_closing.desc()).limit(1)
+        row = (await self._connection.execute(statement)).first()
+        return None if row is None else HistoryConfig._make(row)
+
+    async def add(self, unit_id: int, division_id: int, planned: Planned) -> HistoryConfig:
+        values = {"unit_id": unit_id, "division_id": division_id, **planned._asdict()}
+        statement = insert(h).values(values).returning(h.c.id)
+        number = int((await self._connection.execute(statement)).scalar_one())
+        return HistoryConfig(number, division_id, *planned, None)
+
+    async def change(self, config: HistoryConfig, values: Mapping[str, Any]) -> HistoryConfig:
+        await self._connection.execute(update(h).where(h.c.id == config.id).values(**values))
+        return config._replace(**values)
+
+    async def end(self, config: HistoryConfig, at: datetime) -> None:
+        await self._connection.execute(update(h).where(h.c.id == config.id).values(end=at))

@@ -1,6 +1,8 @@
 """Readings of sources: look-ups, pages, counts and totals, all bounded to the caller's business units."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, FromClause, Select, and_, bindparam, func, not_, null, select, true
@@ -11,8 +13,8 @@ from app.domain.conditions import All, Comparison, Condition, Operator, Order, P
 from app.domain.records import CurrencyTotals
 from app.store.dialects import Dialect
 from app.store.narrowing import among, beyond, condition_sql
-from app.store.sources import Source, View
-from app.store.tables import units
+from app.store.sources import ENTRIES, Source, View
+from app.store.tables import balance_kinds, entries, units
 from app.store.types import Number
 
 Units = frozenset[str] | None
@@ -220,6 +222,53 @@ class Reads:
             total = money.from_units((int(above) << 32) + int(below))
             found.setdefault(key, []).append(CurrencyTotals(code, int(count), total, least, most))
         return found
+
+    async def latest_of_kinds(self, accounts: Collection[int]) -> dict[int, list[Any]]:
+        """For each account the latest entry of each balance type and currency, without reading the others."""
+        kinds, each = balance_kinds.alias(), entries.alias()
+        newest = (
+            select(each.c.id)
+            .where(
+                each.c.account_id == kinds.c.account_id,
+                each.c.currency == kinds.c.currency,
+                each.c.balance_type.is_not_distinct_from(kinds.c.balance_type),
+            )
+            .order_by(each.c.at.desc(), each.c.id.desc())
+            .limit(_exactly(1))
+            .correlate(kinds)
+            .scalar_subquery()
+        )
+        view = ENTRIES.view()
+        joined = kinds.join(view.tables, view.id == newest)
+        where = and_(among(self._dialect, kinds.c.account_id, sorted(accounts)), self._visible(view))
+        statement = select(kinds.c.account_id.label("key"), *_labelled(view)).select_from(joined).where(where)
+        return await self._grouped(ENTRIES, statement.order_by(kinds.c.account_id, kinds.c.kind))
+
+    async def amounts(
+        self, accounts: Collection[int], currency: str, since: datetime, before: datetime
+    ) -> dict[int, list[tuple[datetime, Decimal]]]:
+        """Moments and amounts of each account's entries in a currency, oldest first, of [since, before)."""
+        e = entries.alias()
+        where = and_(
+            among(self._dialect, e.c.account_id, sorted(accounts)),
+            e.c.currency == currency,
+            e.c.at >= since,
+            e.c.at < before,
+            visible(self._dialect, e.c.unit_id, self._names),
+        )
+        statement = select(e.c.account_id, e.c.at, e.c.amount).where(where).order_by(e.c.account_id, e.c.at, e.c.id)
+        found: dict[int, list[tuple[datetime, Decimal]]] = {}
+        for account_id, at, amount in await self._connection.execute(statement):
+            found.setdefault(account_id, []).append((at, amount))
+        return found
+
+    async def units(self, names: Collection[str] | None = None) -> list[str]:
+        """The business units that exist for the caller, by name; of these names alone, where some are given."""
+        named = units.c.name
+        statement = select(named).where(visible(self._dialect, units.c.id, self._names)).order_by(named)
+        if names is not None:
+            statement = statement.where(among(self._dialect, named, sorted(names)))
+        return list((await self._connection.execute(statement)).scalars())
 
     async def _matching(self, source: Source, field: str, values: Collection[Any]) -> list[Any]:
         view = source.view()

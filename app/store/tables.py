@@ -27,7 +27,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from app.store.types import Day, Flag, Identifier, Instant, Money, Number, Numbers, Words
+from app.store.types import Clock, Day, Flag, Identifier, Instant, Money, Number, Numbers, Words
 
 metadata = MetaData(
     naming_convention={
@@ -102,7 +102,7 @@ history_configs = _table(
     "history_configs",
     _unit(),
     Column("division_id", Number, ForeignKey("divisions.id"), nullable=False),
-    Column("closing_time", Words, nullable=False),
+    Column("closing_time", Clock, nullable=False),
     Column("delay_minutes", Integer, nullable=False),
     Column("first_closing", Instant, nullable=False),
     Column("start", Instant, nullable=False),

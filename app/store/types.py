@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -133,6 +133,21 @@ class Day(TypeDecorator[date]):
         if value is None or dialect.name != "sqlite":
             return value  # type: ignore[no-any-return]  # The driver gives dates.
         return date.fromisoformat(value)
+
+
+class Clock(TypeDecorator[time]):
+    """A time of day to the second, kept as HH:MM:SS."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: time | None, dialect: Dialect) -> str | None:
+        del dialect
+        return None if value is None else value.isoformat()
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> time | None:
+        del dialect
+        return None if value is None else time.fromisoformat(value)
 
 
 Numbers = Listed(Number)

@@ -1,0 +1,100 @@
+"""Configure when a division's daily cycle closes (Pismo: account-balances/history/config)."""
+
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from app.actions.business_units import named_unit, refuse
+from app.domain import histories, zones
+from app.domain.callers import Caller
+from app.domain.histories import HistoryConfig, Planned
+from app.domain.refusals import Violated, Violation
+from app.store import tables as t
+from app.store.store import Store, Work
+
+
+async def create_history_config(
+    store: Store,
+    caller: Caller,
+    *,
+    division_code: str,
+    business_unit: str | None,
+    closing_time: str,
+    delay_minutes: int,
+    now: datetime,
+) -> HistoryConfig | list[Violation]:
+    """A division's first configuration, or why there is none. Checked in order: fields, division, not configured."""
+    path = ("input", "divisionCode")
+    violations = histories.create_violations(division_code, closing_time, delay_minutes)
+    unit, broken = named_unit(caller, business_unit)
+    if violations or unit is None:
+        return [*violations, *([] if violations else broken)]
+
+    async def act(work: Work) -> HistoryConfig:
+        unit_id, division_id, zone = await _held(work, unit, division_code, path)
+        if await work.histories.newest(division_id) is not None:
+            raise Violated([histories.already_configured(*path)])
+        clock = histories.parse_closing_time(closing_time)
+        assert clock is not None
+        planned = histories.first_planned(now, clock, delay_minutes, zone)
+        return await work.histories.add(unit_id, division_id, planned)
+
+    return await _done(store, caller, act)
+
+
+async def update_history_config(
+    store: Store,
+    caller: Caller,
+    *,
+    division_code: str,
+    business_unit: str | None,
+    closing_time: str | None,
+    delay_minutes: int | None,
+    now: datetime,
+) -> HistoryConfig | list[Violation]:
+    """Change a configuration that has not started; after its start, add the one that follows it."""
+    violations = histories.update_violations(closing_time, delay_minutes)
+    unit, broken = named_unit(caller, business_unit)
+    if violations or unit is None:
+        return [*violations, *([] if violations else broken)]
+    clock = None if closing_time is None else histories.parse_closing_time(closing_time)
+
+    async def act(work: Work) -> HistoryConfig:
+        unit_id, division_id, zone = await _held(work, unit, division_code, ("divisionCode",))
+        newest = await work.histories.newest(division_id)
+        if newest is None:
+            raise Violated([histories.config_not_found("divisionCode")])
+        if histories.replaces(newest, now):
+            return await work.histories.change(newest, _replaced(clock, delay_minutes))
+        planned: Planned = histories.next_planned(newest, now, clock, delay_minutes, zone)
+        await work.histories.end(newest, planned.start)
+        return await work.histories.add(unit_id, division_id, planned)
+
+    return await _done(store, caller, act)
+
+
+def _replaced(closing_time: Any, delay_minutes: int | None) -> dict[str, Any]:
+    given = {"closing_time": closing_time, "delay_minutes": delay_minutes}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+async def _held(work: Work, unit: str, code: str, path: tuple[str, ...]) -> tuple[int, int, ZoneInfo]:
+    """A division's unit, number and zone, under its lock."""
+    unit_id = (await work.directory.unit_ids([unit])).get(unit)
+    division_id = None if unit_id is None else await work.directory.by_key(t.divisions, unit_id, "code", code)
+    if unit_id is None or division_id is None:
+        refuse([histories.division_not_found(*path)])
+    assert unit_id is not None
+    assert division_id is not None
+    await work.histories.hold(division_id)
+    zone = zones.zone(await work.directory.value(t.divisions, division_id, "timezone"))
+    assert zone is not None
+    return unit_id, division_id, zone
+
+
+async def _done(store: Store, caller: Caller, act: Any) -> HistoryConfig | list[Violation]:
+    try:
+        config: HistoryConfig = await store.work(caller.units, act)
+    except Violated as violated:
+        return list(violated.violations)
+    return config

@@ -1,0 +1,120 @@
+"""Register a batch of balances: every item is answered, the good ones are kept (AMLYZE: batch-account-balances)."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from app.domain.balances import (
+    BatchRules,
+    Facts,
+    Item,
+    NewEntry,
+    Position,
+    Rejected,
+    Verdict,
+    form_fault,
+    in_order_of_moments,
+    judge,
+    moved,
+)
+from app.domain.callers import Caller
+from app.domain.records import Entry
+from app.store.store import Store, Work
+
+
+class Result(NamedTuple):
+    """The answer to one item."""
+
+    rejected: Rejected | None
+    entry: Entry | None
+    """The recorded entry; with O005 the one that holds the number; None where nothing is stored."""
+
+
+async def register_balances(
+    store: Store, caller: Caller, items: Sequence[Item], *, now: datetime, rules: BatchRules
+) -> list[Result]:
+    """One result for each item, in order. All accepted items of a batch are stored in one transaction, or none."""
+    faults = [form_fault(item, rules, now) for item in items]
+
+    async def act(work: Work) -> list[Result]:
+        facts = await _facts(work, caller, items, faults, locked=True)
+        verdicts = judge(items, faults, facts)
+        accepted = [verdict for verdict in verdicts if isinstance(verdict, NewEntry)]
+        positions = {position.account_id: position for position in facts.accounts.values()}
+        added = await record(work, accepted, positions, now=now, by=caller.subject)
+        return _results(verdicts, added)
+
+    if all(faults):
+        return [Result(fault, None) for fault in faults]
+    return await store.work(caller.units, act)
+
+
+async def validate_balances(
+    store: Store, caller: Caller, items: Sequence[Item], *, now: datetime, rules: BatchRules
+) -> list[Result]:
+    """The verdicts that registering would give now. Nothing is stored, no number is taken."""
+    faults = [form_fault(item, rules, now) for item in items]
+
+    async def act(work: Work) -> list[Result]:
+        verdicts = judge(items, faults, await _facts(work, caller, items, faults, locked=False))
+        return _results(verdicts, None)
+
+    return await store.work(caller.units, act)
+
+
+async def record(
+    work: Work, accepted: Sequence[NewEntry], positions: Mapping[int, Position], *, now: datetime, by: str
+) -> list[Entry]:
+    """Store entries and move their accounts, whose positions this transaction holds.
+
+    Entries that become current one after another each count, in order of moment, then as given.
+    """
+    if not accepted:
+        return []
+    added = await work.balances.add(accepted, now=now, by=by)
+    after: dict[int, Position] = {}
+    for index in in_order_of_moments(accepted):
+        entry = accepted[index]
+        position = after.get(entry.account_id) or positions[entry.account_id]
+        following = moved(position, entry, added[index].id)
+        if following is not None:
+            after[entry.account_id] = following
+    await work.accounts.move(list(after.values()))
+    return added
+
+
+async def _facts(
+    work: Work, caller: Caller, items: Sequence[Item], faults: Sequence[Rejected | None], *, locked: bool
+) -> Facts:
+    default = caller.default_unit
+    by_unit: dict[str, list[Item]] = {}
+    for item, fault in zip(items, faults, strict=True):
+        name = item.business_unit if item.business_unit is not None else default
+        if fault is None and name is not None:
+            by_unit.setdefault(name, []).append(item)
+    units = await work.directory.unit_ids(by_unit)
+    accounts: dict[tuple[int, str], Position] = {}
+    taken: dict[tuple[int, str], Entry] = {}
+    reading = work.accounts.positions_by_external_id if locked else work.accounts.positions_unlocked
+    for name, unit_id in sorted(units.items(), key=lambda unit: unit[1]):
+        found = await reading(unit_id, {item.account_ext_id for item in by_unit[name]})
+        accounts |= {(unit_id, external_id): position for external_id, position in found.items()}
+    for name, unit_id in units.items():
+        holders = await work.balances.holders(unit_id, {item.communication_number for item in by_unit[name]})
+        taken |= {(unit_id, number): entry for number, entry in holders.items()}
+    return Facts(units, default, accounts, taken)
+
+
+def _results(verdicts: Sequence[Verdict], added: Sequence[Entry] | None) -> list[Result]:
+    entries = iter(added or ())
+    by_index: dict[int, Entry | None] = {
+        index: next(entries, None) for index, verdict in enumerate(verdicts) if isinstance(verdict, NewEntry)
+    }
+    results = []
+    for index, verdict in enumerate(verdicts):
+        if isinstance(verdict, NewEntry):
+            results.append(Result(None, by_index[index]))
+        else:
+            held = verdict.entry
+            results.append(Result(verdict, by_index[held] if isinstance(held, int) else held))
+    return results

@@ -1,0 +1,133 @@
+"""Balance series: open, low, high and close for each calendar interval of a time zone."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from app.domain.cycles import closing_of
+
+_HOUR = timedelta(hours=1)
+_DAY = timedelta(days=1)
+_MIDNIGHT = time(0)
+
+
+class Interval(StrEnum):
+    """How long a point of a series lasts, by the calendar of a time zone; weeks start on Monday."""
+
+    HOUR = "HOUR"
+    DAY = "DAY"
+    WEEK = "WEEK"
+    MONTH = "MONTH"
+
+
+class Point(NamedTuple):
+    """A balance over one interval. Without an entry all four are the last close; None before the first entry."""
+
+    start: datetime
+    open: Decimal | None
+    low: Decimal | None
+    high: Decimal | None
+    close: Decimal | None
+    entry_count: int
+
+
+def starts(since: datetime, before: datetime, interval: Interval, zone: ZoneInfo) -> Iterator[datetime]:
+    """The starts of the intervals that cover [since, before), oldest first; the first is at or before `since`."""
+    if since >= before:
+        return
+    walk = _hours(since, zone) if interval is Interval.HOUR else _days(since, interval, zone)
+    for start in walk:
+        if start >= before:
+            return
+        yield start
+
+
+def _hours(since: datetime, zone: ZoneInfo) -> Iterator[datetime]:
+    start = _hour_of(since, zone)
+    while True:
+        yield start
+        following = start + _HOUR
+        # Where clocks moved by half an hour, the next full hour comes sooner or later than an hour.
+        aligned = _hour_of(following, zone)
+        start = aligned if aligned > start else following
+
+
+def _hour_of(instant: datetime, zone: ZoneInfo) -> datetime:
+    """The start of the local hour that an instant is in."""
+    local = instant.astimezone(zone)
+    start = instant - timedelta(minutes=local.minute, seconds=local.second, microseconds=local.microsecond)
+    if start.astimezone(zone).hour == local.hour:
+        return start
+    return _first_of(instant, local, zone)
+
+
+def _first_of(instant: datetime, local: datetime, zone: ZoneInfo) -> datetime:
+    """The first instant of a local hour that clocks entered in its middle."""
+    minute = instant.replace(second=0, microsecond=0)
+    while (minute - timedelta(minutes=1)).astimezone(zone).hour == local.hour:
+        minute -= timedelta(minutes=1)
+    return minute
+
+
+def _days(since: datetime, interval: Interval, zone: ZoneInfo) -> Iterator[datetime]:
+    day = since.astimezone(zone).date()
+    # A midnight in a gap comes later than the clock says: begin one interval earlier, and drop what ends before.
+    day = _following(_first_day(day, interval), interval, -1)
+    pending: datetime | None = None
+    while True:
+        closing = closing_of(day, _MIDNIGHT, zone)
+        if closing is not None:
+            start = closing.at.astimezone(UTC)
+            if start > since and pending is not None:
+                yield pending
+                pending = None
+            if start > since:
+                yield start
+            else:
+                pending = start
+        day = _following(day, interval, 1)
+
+
+def _first_day(day: date, interval: Interval) -> date:
+    match interval:
+        case Interval.WEEK:
+            return day - day.weekday() * _DAY
+        case Interval.MONTH:
+            return day.replace(day=1)
+        case _:
+            return day
+
+
+def _following(day: date, interval: Interval, step: int) -> date:
+    match interval:
+        case Interval.WEEK:
+            return day + 7 * step * _DAY
+        case Interval.MONTH:
+            months = day.year * 12 + day.month - 1 + step
+            return date(months // 12, months % 12 + 1, 1)
+        case _:
+            return day + step * _DAY
+
+
+def points(
+    starts: Sequence[datetime], opening: Decimal | None, amounts: Sequence[tuple[datetime, Decimal]]
+) -> list[Point]:
+    """The points of a series: `opening` is the balance as of the first start, `amounts` are later, oldest first."""
+    found = []
+    last = opening
+    index = 0
+    for number, start in enumerate(starts):
+        end = starts[number + 1] if number + 1 < len(starts) else None
+        own = []
+        while index < len(amounts) and (end is None or amounts[index][0] < end):
+            own.append(amounts[index][1])
+            index += 1
+        seen = own if last is None else [last, *own]
+        close = own[-1] if own else last
+        low, high = (min(seen), max(seen)) if seen else (None, None)
+        found.append(Point(start, last, low, high, close, len(own)))
+        last = close
+    return found

@@ -1,0 +1,149 @@
+"""Who may ask for accounts and change them, and how."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from itertools import islice
+from typing import Any, NamedTuple
+
+from graphql import GraphQLResolveInfo
+
+from app.actions.create_account import create_account
+from app.actions.update_account import update_account
+from app.domain import series, zones
+from app.domain.callers import Scope
+from app.domain.conditions import Comparison, Operator, Order, Window, conjoined
+from app.domain.ids import Kind, number_of
+from app.domain.records import Account
+from app.domain.refusals import Code, Refusal, Violation
+from app.store.sources import ACCOUNTS, ENTRIES
+from resolvers.context import Context
+from resolvers.fetch import currency_of, load_record
+
+INPUT_NAMES = {
+    "name": "name",
+    "contractorId": "contractor_id",
+    "businessUnit": "business_unit",
+    "divisionCode": "division_code",
+    "minBalance": "min_balance",
+    "maxBalance": "max_balance",
+    "balanceLowThreshold": "balance_low_threshold",
+    "balanceHighThreshold": "balance_high_threshold",
+    "vat": "vat",
+    "originationCapacity": "origination_capacity",
+    "terminationCapacity": "termination_capacity",
+    "totalCapacity": "total_capacity",
+    "destinationRateLimit": "destination_rate_limit",
+    "maxCallDuration": "max_call_duration",
+    "externalId": "external_id",
+    "uuid": "uuid",
+    "invoicePeriod": "invoice_period",
+    "invoiceTemplateId": "invoice_template_id",
+    "sendInvoicesTo": "send_invoices_to",
+    "sendBalanceNotificationsTo": "send_balance_notifications_to",
+    "timezone": "timezone",
+}
+
+
+class Made(NamedTuple):
+    """What a mutation answers: the thing, or why there is none."""
+
+    made: Any
+    user_errors: list[Violation]
+
+
+async def account(_root: Any, info: GraphQLResolveInfo, *, id: str) -> Account | None:
+    context: Context = info.context
+    context.caller.must(Scope.ACCOUNTS_READ)
+    number = number_of(Kind.ACCOUNT, id)
+    found: Account | None = None if number is None else await load_record(context, ACCOUNTS, number)
+    return found
+
+
+async def account_by_identifier(_root: Any, info: GraphQLResolveInfo, *, identifier: dict[str, Any]) -> Account | None:
+    """The account with a unique key. Raises BAD_REQUEST where units that the caller may see share the key."""
+    context: Context = info.context
+    context.caller.must(Scope.ACCOUNTS_READ)
+    (key, given), *_ = identifier.items()
+    if key == "id":
+        return await account(_root, info, id=given)
+    field, value = {"uuid": "uuid", "externalId": "external_id", "name": "name"}[key], given[key]
+    async with context.store.reading(context.caller.units) as reads:
+        found: list[Account] = await reads.by_key(ACCOUNTS, field, [value])
+    unit = given.get("businessUnit")
+    if unit is not None:
+        found = [each for each in found if each.business_unit == unit]
+    if len(found) > 1:
+        units = sorted(each.business_unit for each in found)
+        raise Refusal(Code.BAD_REQUEST, f"{key} is in several business units: {', '.join(units)}.", businessUnits=units)
+    return found[0] if found else None
+
+
+async def create(_root: Any, info: GraphQLResolveInfo, *, input: dict[str, Any]) -> Made:
+    context: Context = info.context
+    context.caller.must(Scope.ACCOUNTS_WRITE)
+    given = _values(input)
+    if input.get("currency") is not None:
+        given["currency"] = input["currency"]["code"]
+    made = await create_account(
+        context.store, context.caller, given, now=context.now, default_currency=context.limits.currency
+    )
+    return await _answered(context, made)
+
+
+async def update(_root: Any, info: GraphQLResolveInfo, *, id: str, input: dict[str, Any]) -> Made:
+    context: Context = info.context
+    context.caller.must(Scope.ACCOUNTS_WRITE)
+    changed = await update_account(context.store, context.caller, id, _values(input), now=context.now)
+    return await _answered(context, changed)
+
+
+async def _answered(context: Context, made: int | list[Violation]) -> Made:
+    context.loaders.forget()
+    if isinstance(made, list):
+        return Made(None, made)
+    return Made(await load_record(context, ACCOUNTS, made), [])
+
+
+def _values(input: Mapping[str, Any]) -> dict[str, Any]:
+    given = {name: input[key] for key, name in INPUT_NAMES.items() if key in input}
+    if given.get("invoice_period") is not None:
+        given["invoice_period"] = given["invoice_period"].value
+    return given
+
+
+async def balance_series(account: Account, info: GraphQLResolveInfo, **arguments: Any) -> list[series.Point]:
+    """Points for a chart. Raises SERIES_TOO_LONG above the limit, BAD_REQUEST for an unknown zone or currency."""
+    context: Context = info.context
+    context.caller.must(Scope.BALANCES_READ)
+    name = arguments.get("timezone") or account.timezone
+    zone = zones.zone(name)
+    if zone is None:
+        raise Refusal(Code.BAD_REQUEST, "timezone is not an IANA time zone.")
+    interval = series.Interval[arguments["interval"].name]
+    before: datetime = arguments["before"]
+    most = context.limits.series_points
+    starts = list(islice(series.starts(arguments["from"], before, interval, zone), most + 1))
+    if len(starts) > most:
+        raise Refusal(Code.SERIES_TOO_LONG, f"A series has at most {most} points.", limit=most)
+    if not starts:
+        return []
+    currency = currency_of(account, arguments)
+    window = Window(
+        conjoined([Comparison("timestamp", Operator.LT, starts[0]), Comparison("currency", Operator.EQ, currency)]),
+        Order("timestamp", descending=True),
+        None,
+        None,
+        1,
+        from_end=False,
+    )
+
+    async def load(numbers: list[int]) -> list[list[series.Point]]:
+        async with context.store.reading(context.caller.units) as reads:
+            openings = await reads.windows(ENTRIES, "account_id", numbers, window)
+            amounts = await reads.amounts(numbers, currency, starts[0], before)
+        opened = {number: next((entry.amount for entry in openings[number]), None) for number in numbers}
+        return [series.points(starts, opened[number], amounts.get(number, [])) for number in numbers]
+
+    question = ("series", currency, name, interval, arguments["from"], before)
+    answer: list[series.Point] = await context.loaders.of(question, load).load(account.id)
+    return answer

@@ -1,0 +1,34 @@
+"""What one GraphQL operation carries with it."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from app.domain.balances import BatchRules
+from app.domain.callers import Caller
+from app.store.store import Store
+from resolvers.loaders import Loaders
+
+PAGE_DEFAULT = 50
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What may be sent and asked for, as the gateway is set."""
+
+    page_size: int
+    batch_items: int
+    series_points: int
+    currency: str
+    """The currency of accounts that name none."""
+    batch: BatchRules
+
+
+@dataclass
+class Context:
+    """Who asks, what is remembered, and one instant for all rules of an operation."""
+
+    caller: Caller
+    store: Store
+    now: datetime
+    limits: Limits
+    loaders: Loaders = field(default_factory=Loaders)

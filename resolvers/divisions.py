@@ -1,0 +1,155 @@
+"""Who may ask for divisions and configure their history, and how."""
+
+from typing import Any
+
+from graphql import GraphQLResolveInfo
+
+from app.actions import create_directory
+from app.actions.configure_history import create_history_config, update_history_config
+from app.domain import histories, zones
+from app.domain.callers import Scope
+from app.domain.conditions import Comparison, Operator, Order
+from app.domain.histories import HistoryConfig, Status
+from app.domain.records import Account, Division
+from app.domain.refusals import Code, Refusal, Violation
+from app.store.sources import CONTACTS, CONTRACTORS, DIVISIONS, HISTORY_CONFIGS, HISTORY_ENTRIES, INVOICE_TEMPLATES, Source
+from resolvers.accounts import Made
+from resolvers.context import Context
+from resolvers.declarations import Pages
+from resolvers.fetch import currency_of, load_record
+from resolvers.pages import Listing, listing
+
+
+async def division(_root: Any, info: GraphQLResolveInfo, **arguments: Any) -> Division | None:
+    """The division with a code. Raises BAD_REQUEST where units that the caller may see share the code."""
+    context: Context = info.context
+    context.caller.must(Scope.ACCOUNTS_READ)
+    async with context.store.reading(context.caller.units) as reads:
+        found: list[Division] = await reads.by_key(DIVISIONS, "code", [arguments["code"]])
+    unit = arguments.get("businessUnit")
+    if unit is not None:
+        found = [each for each in found if each.business_unit == unit]
+    if len(found) > 1:
+        units = sorted(each.business_unit for each in found)
+        raise Refusal(Code.BAD_REQUEST, f"code is in several business units: {', '.join(units)}.", businessUnits=units)
+    return found[0] if found else None
+
+
+async def _configs(context: Context, division_id: int) -> list[HistoryConfig]:
+    """A division's configurations in order of their first closings."""
+    context.caller.must(Scope.CONFIG_READ)
+
+    async def load(numbers: list[int]) -> list[list[HistoryConfig]]:
+        async with context.store.reading(context.caller.units) as reads:
+            found = await reads.by_parents(HISTORY_CONFIGS, "division_id", numbers)
+        return [sorted(found.get(number, []), key=lambda config: config.first_closing) for number in numbers]
+
+    configs: list[HistoryConfig] = await context.loaders.of("configs", load).load(division_id)
+    return configs
+
+
+async def config_in_force(division: Division, info: GraphQLResolveInfo) -> HistoryConfig | None:
+    return await _with_status(division, info.context, Status.IN_FORCE)
+
+
+async def pending_config(division: Division, info: GraphQLResolveInfo) -> HistoryConfig | None:
+    return await _with_status(division, info.context, Status.PENDING)
+
+
+async def _with_status(division: Division, context: Context, status: Status) -> HistoryConfig | None:
+    configs = await _configs(context, division.id)
+    return next((config for config in configs if histories.status_of(config, context.now) is status), None)
+
+
+async def next_closing_at(division: Division, info: GraphQLResolveInfo) -> Any:
+    context: Context = info.context
+    configs = await _configs(context, division.id)
+    zone = zones.zone(division.timezone)
+    assert zone is not None
+    return histories.next_closing_at(configs, context.now, zone)
+
+
+def status(config: HistoryConfig, info: GraphQLResolveInfo) -> Status:
+    return histories.status_of(config, info.context.now)
+
+
+async def create_config(_root: Any, info: GraphQLResolveInfo, *, input: dict[str, Any]) -> Made:
+    context: Context = info.context
+    context.caller.must(Scope.CONFIG_WRITE)
+    made = await create_history_config(
+        context.store,
+        context.caller,
+        division_code=input["divisionCode"],
+        business_unit=input.get("businessUnit"),
+        closing_time=input["cycleClosingTime"],
+        delay_minutes=input["cycleEventDelay"],
+        now=context.now,
+    )
+    return _configured(context, made)
+
+
+async def update_config(
+    _root: Any,
+    info: GraphQLResolveInfo,
+    *,
+    divisionCode: str,  # noqa: N803 - the contract's name.
+    input: dict[str, Any],
+    businessUnit: str | None = None,  # noqa: N803 - the contract's name.
+) -> Made:
+    context: Context = info.context
+    context.caller.must(Scope.CONFIG_WRITE)
+    changed = await update_history_config(
+        context.store,
+        context.caller,
+        division_code=divisionCode,
+        business_unit=businessUnit,
+        closing_time=input.get("cycleClosingTime"),
+        delay_minutes=input.get("cycleEventDelay"),
+        now=context.now,
+    )
+    return _configured(context, changed)
+
+
+def _configured(context: Context, made: HistoryConfig | list[Violation]) -> Made:
+    context.loaders.forget()
+    return Made(None, made) if isinstance(made, list) else Made(made, [])
+
+
+def _creator(action: Any, source: Source, scope: Scope) -> Any:
+    """The resolver of a mutation that makes one thing of a source."""
+
+    async def resolve(_root: Any, info: GraphQLResolveInfo, *, input: dict[str, Any]) -> Made:
+        context: Context = info.context
+        context.caller.must(scope)
+        made = await action(context.store, context.caller, input)
+        context.loaders.forget()
+        return Made(None, made) if isinstance(made, list) else Made(await load_record(context, source, made), [])
+
+    return resolve
+
+
+create_division = _creator(create_directory.create_division, DIVISIONS, Scope.CONFIG_WRITE)
+create_contractor = _creator(create_directory.create_contractor, CONTRACTORS, Scope.ACCOUNTS_WRITE)
+create_contact = _creator(create_directory.create_contact, CONTACTS, Scope.ACCOUNTS_WRITE)
+create_invoice_template = _creator(
+    create_directory.create_invoice_template, INVOICE_TEMPLATES, Scope.ACCOUNTS_WRITE
+)
+
+
+HISTORY = Pages(
+    HISTORY_ENTRIES, "account_id", Scope.BALANCES_READ, Order("closing_at", descending=True), {}, {}
+)
+
+
+def account_history(account: Account, info: GraphQLResolveInfo, **arguments: Any) -> Listing:
+    """An account's rows of history, of days from and to, both inclusive."""
+    context: Context = info.context
+    context.caller.must(HISTORY.scope)
+    also = []
+    if arguments.get("from") is not None:
+        also.append(Comparison("business_date", Operator.GTE, arguments["from"]))
+    if arguments.get("to") is not None:
+        also.append(Comparison("business_date", Operator.LTE, arguments["to"]))
+    if arguments.get("currency") is not None:
+        also.append(Comparison("currency", Operator.EQ, currency_of(account, arguments)))
+    return listing(context, HISTORY, account.id, arguments, also)

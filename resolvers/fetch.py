@@ -1,0 +1,132 @@
+"""How declared fields are fetched: one resolver for each kind of declaration, with a loader wherever rows are read."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from graphql import GraphQLResolveInfo
+
+from app.domain.conditions import Comparison, Condition, Operator, Order, Window, conjoined
+from app.domain.currencies import CURRENCIES
+from app.domain.ids import id_text
+from app.domain.records import Account
+from app.domain.refusals import Code, Refusal
+from app.store.sources import ENTRIES, Source
+from resolvers.context import Context
+from resolvers.declarations import AsOf, Coded, Column, Declaration, Identity, Latest, One, Pages, Same, Several
+from resolvers.pages import listing
+
+Resolver = Callable[..., Any]
+
+
+def resolver_of(declaration: Declaration) -> Resolver:  # noqa: PLR0911 - one return for each kind.
+    """The resolver of a declared field, for graphql-core."""
+    match declaration:
+        case Identity(kind=kind):
+            return lambda record, _info: id_text(kind, record.id)
+        case Column(name=name):
+            return lambda record, _info: getattr(record, name)
+        case Coded(name=name):
+            return lambda record, _info: CURRENCIES[getattr(record, name)]
+        case Same():
+            return lambda record, _info: record
+        case One():
+            return _one(declaration)
+        case Several():
+            return _several(declaration)
+        case Pages():
+            return _pages(declaration)
+        case Latest():
+            return _latest(declaration)
+        case AsOf():
+            return _as_of(declaration)
+
+
+async def load_record(context: Context, source: Source, number: int) -> Any:
+    """The record of a source with a number; None where it doesn't exist for the caller."""
+
+    async def load(numbers: list[int]) -> list[Any]:
+        async with context.store.reading(context.caller.units) as reads:
+            found = await reads.by_ids(source, numbers)
+        return [found.get(each) for each in numbers]
+
+    return await context.loaders.of(("record", source.name), load).load(number)
+
+
+def _one(declaration: One) -> Resolver:
+    def resolve(record: Any, info: GraphQLResolveInfo) -> Any:
+        context: Context = info.context
+        context.caller.must(declaration.scope)
+        number = getattr(record, declaration.by)
+        return None if number is None else load_record(context, declaration.source, number)
+
+    return resolve
+
+
+def _several(declaration: Several) -> Resolver:
+    async def resolve(record: Any, info: GraphQLResolveInfo) -> Sequence[Any]:
+        context: Context = info.context
+        context.caller.must(declaration.scope)
+        numbers = getattr(record, declaration.by)
+        found = await asyncio.gather(*(load_record(context, declaration.source, number) for number in numbers))
+        return [each for each in found if each is not None]
+
+    return resolve
+
+
+def _pages(declaration: Pages) -> Resolver:
+    def resolve(record: Any, info: GraphQLResolveInfo, **arguments: Any) -> Any:
+        context: Context = info.context
+        context.caller.must(declaration.scope)
+        parent = None if declaration.link is None else record.id
+        return listing(context, declaration, parent, arguments)
+
+    return resolve
+
+
+def _latest(declaration: Latest) -> Resolver:
+    def resolve(account: Account, info: GraphQLResolveInfo) -> Any:
+        context: Context = info.context
+        context.caller.must(declaration.scope)
+
+        async def load(numbers: list[int]) -> list[Any]:
+            async with context.store.reading(context.caller.units) as reads:
+                found = await reads.latest_of_kinds(numbers)
+            return [found.get(number, []) for number in numbers]
+
+        return context.loaders.of("latest", load).load(account.id)
+
+    return resolve
+
+
+def _as_of(declaration: AsOf) -> Resolver:
+    def resolve(account: Account, info: GraphQLResolveInfo, **arguments: Any) -> Any:
+        context: Context = info.context
+        context.caller.must(declaration.scope)
+        conditions: list[Condition] = [
+            Comparison("timestamp", Operator.LT, arguments["before"]),
+            Comparison("currency", Operator.EQ, currency_of(account, arguments)),
+        ]
+        if arguments.get("balanceType") is not None:
+            conditions.append(Comparison("balance_type", Operator.EQ, arguments["balanceType"]))
+        window = Window(conjoined(conditions), Order("timestamp", descending=True), None, None, 1, from_end=False)
+
+        async def load(numbers: list[int]) -> list[Any]:
+            async with context.store.reading(context.caller.units) as reads:
+                found = await reads.windows(ENTRIES, "account_id", numbers, window)
+            return [next(iter(found[number]), None) for number in numbers]
+
+        return context.loaders.of(("as of", window), load).load(account.id)
+
+    return resolve
+
+
+def currency_of(account: Account, arguments: dict[str, Any]) -> str:
+    """The currency that is asked about: the account's, unless another is named. Raises BAD_REQUEST for no currency."""
+    given = arguments.get("currency")
+    if given is None:
+        return account.currency
+    if given not in CURRENCIES:
+        raise Refusal(Code.BAD_REQUEST, "currency is not an active ISO 4217 code.")
+    code: str = given
+    return code

@@ -1,0 +1,275 @@
+"""Accounts, as clients see them."""
+
+import datetime
+import decimal
+from typing import Annotated
+from uuid import UUID
+
+import strawberry
+
+from app.domain.callers import Scope
+from app.domain.conditions import Order
+from app.domain.ids import Kind
+from app.domain.records import InvoicePeriod as InvoicePeriodValue
+from app.domain.series import Interval
+from resolvers import accounts as resolve
+from resolvers.declarations import AsOf, Coded, Identity, Latest, One, Several
+from resolvers.divisions import account_history
+from resolvers.listings import ACCOUNT_ORDERING, ACCOUNTS, CONTACTS, CONTRACTORS, DIVISIONS, ENTRIES, INVOICE_TEMPLATES, pages
+from schema.balances import Balance, BalanceConnection
+from schema.fields import answered, column, stored
+from schema.filters import (
+    ACCOUNT_FILTERS,
+    ACCOUNT_ORDERS,
+    BALANCE_FILTERS,
+    BALANCE_ORDERS,
+    AccountFilter,
+    AccountOrder,
+    BalanceFilter,
+    BalanceOrder,
+    ThresholdState,
+)
+from schema.node import Node
+from schema.pages import (
+    Currency,
+    CurrencyInput,
+    PageInfo,
+    edge_cursor,
+    edge_node,
+    edges,
+    nodes,
+    page_info,
+    total_count,
+    totals,
+)
+from schema.refusals import UserError
+
+ContractorType = Annotated["Contractor", strawberry.lazy("schema.directory")]  # noqa: F821
+ContactType = Annotated["Contact", strawberry.lazy("schema.directory")]  # noqa: F821
+InvoiceTemplateType = Annotated["InvoiceTemplate", strawberry.lazy("schema.directory")]  # noqa: F821
+DivisionType = Annotated["Division", strawberry.lazy("schema.divisions")]  # noqa: F821
+HistoryConnectionType = Annotated["BalanceHistoryConnection", strawberry.lazy("schema.histories")]  # noqa: F821
+
+InvoicePeriod = strawberry.enum(InvoicePeriodValue, name="InvoicePeriod")
+SeriesInterval = strawberry.enum(Interval, name="SeriesInterval")
+
+
+@strawberry.type
+class BalancePoint:
+    start: datetime.datetime = column("start")
+    open: decimal.Decimal | None = column("open")
+    low: decimal.Decimal | None = column("low")
+    high: decimal.Decimal | None = column("high")
+    close: decimal.Decimal | None = column("close")
+    entry_count: int = column("entry_count")
+
+
+@strawberry.type
+class Account(Node):
+    id: strawberry.ID = stored(Identity(Kind.ACCOUNT))
+    uuid: UUID = column("uuid")
+    name: str = column("name")
+    external_id: str | None = column("external_id")
+    business_unit: str = column("business_unit")
+    division: DivisionType | None = stored(One(DIVISIONS, "division_id", Scope.ACCOUNTS_READ))
+    contractor: ContractorType = stored(One(CONTRACTORS, "contractor_id", Scope.ACCOUNTS_READ))
+    currency: Currency = stored(Coded("currency"))
+
+    balance: decimal.Decimal = column(
+        "balance", "The amount of currentBalance; 0 where the account has no entry yet."
+    )
+    current_balance: Balance | None = stored(
+        One(ENTRIES, "current_entry_id", Scope.ACCOUNTS_READ),
+        "The entry with the latest timestamp in the account's currency.",
+    )
+    current_balances: list[Balance] | None = stored(
+        Latest(Scope.BALANCES_READ), "The latest entry for each balance type and currency."
+    )
+    balance_as_of: Balance | None = stored(
+        AsOf(Scope.BALANCES_READ),
+        "The last entry before an instant, in the account's currency unless another is named.",
+        before=datetime.datetime,
+        balanceType=str | None,
+        currency=str | None,
+    )
+    balances: BalanceConnection | None = stored(
+        pages(
+            ENTRIES,
+            "account_id",
+            Scope.BALANCES_READ,
+            Order("timestamp", descending=True),
+            BALANCE_FILTERS,
+            BALANCE_ORDERS,
+        ),
+        "Newest first, unless ordered otherwise.",
+        filter=BalanceFilter | None,
+        orderBy=BalanceOrder | None,
+    )
+    balance_history: HistoryConnectionType | None = answered(
+        account_history,
+        "One entry a business day with movement, as recorded at cycle closing; newest first.",
+        first=int | None,
+        after=str | None,
+        last=int | None,
+        before=str | None,
+        **{"from": datetime.date | None, "to": datetime.date | None, "currency": str | None},
+    )
+    balance_series: list[BalancePoint] | None = answered(
+        resolve.balance_series,
+        "Open, low, high and close for each interval, for charts; intervals without an entry carry the last close.",
+        **{
+            "from": datetime.datetime,
+            "before": datetime.datetime,
+            "interval": SeriesInterval,
+            "currency": str | None,
+            "timezone": str | None,
+        },
+    )
+
+    min_balance: decimal.Decimal = column("min_balance")
+    max_balance: decimal.Decimal = column("max_balance")
+    balance_low_threshold: decimal.Decimal | None = column("balance_low_threshold")
+    balance_high_threshold: decimal.Decimal | None = column("balance_high_threshold")
+    threshold_state: ThresholdState = column("threshold_state")
+
+    vat: decimal.Decimal = column("vat", "A percentage, 0 to 100.")
+    origination_capacity: int | None = column("origination_capacity", "Calls at once; null: unlimited.")
+    termination_capacity: int | None = column("termination_capacity", "Calls at once; null: unlimited.")
+    total_capacity: int | None = column("total_capacity", "Calls at once; null: unlimited.")
+    destination_rate_limit: decimal.Decimal | None = column("destination_rate_limit")
+    max_call_duration: int | None = column("max_call_duration", "Seconds.")
+    invoice_period: InvoicePeriod | None = column("invoice_period")
+    invoice_template: InvoiceTemplateType | None = stored(
+        One(INVOICE_TEMPLATES, "invoice_template_id", Scope.ACCOUNTS_READ)
+    )
+    send_invoices_to: list[ContactType] = stored(Several(CONTACTS, "send_invoices_to", Scope.ACCOUNTS_READ))
+    send_balance_notifications_to: list[ContactType] = stored(
+        Several(CONTACTS, "send_balance_notifications_to", Scope.ACCOUNTS_READ)
+    )
+    timezone: str = column("timezone", "IANA name.")
+
+    created_at: datetime.datetime = column("created_at")
+    updated_at: datetime.datetime = column("updated_at")
+
+
+@strawberry.type
+class AccountEdge:
+    cursor: str = edge_cursor()
+    node: Account = edge_node()
+
+
+@strawberry.type
+class CurrencyTotal:
+    currency: Currency = stored(Coded("currency"))
+    account_count: int = column("account_count")
+    sum: decimal.Decimal = column("sum")
+    min: decimal.Decimal = column("min")
+    max: decimal.Decimal = column("max")
+
+
+@strawberry.type
+class AccountConnection:
+    page_info: PageInfo = page_info()
+    edges: list[AccountEdge] = edges()
+    nodes: list[Account] = nodes()
+    total_count: int | None = total_count()
+    totals: list[CurrencyTotal] | None = totals(
+        "Of all accounts that match, not only of this page; one row a currency."
+    )
+
+
+def account_pages(link: str | None, description: str | None = None) -> object:
+    """A connection of accounts: all, or those of a parent."""
+    return stored(
+        pages(ACCOUNTS, link, Scope.ACCOUNTS_READ, ACCOUNT_ORDERING, ACCOUNT_FILTERS, ACCOUNT_ORDERS),
+        description,
+        filter=AccountFilter | None,
+        orderBy=AccountOrder | None,
+    )
+
+
+@strawberry.input
+class AccountUuidInput:
+    uuid: UUID
+    business_unit: str | None = strawberry.UNSET
+
+
+@strawberry.input
+class ExternalIdInput:
+    external_id: str
+    business_unit: str | None = strawberry.UNSET
+
+
+@strawberry.input
+class AccountNameInput:
+    name: str
+    business_unit: str | None = strawberry.UNSET
+
+
+@strawberry.input(one_of=True, description="Exactly one key.")
+class AccountIdentifier:
+    id: strawberry.ID | None = strawberry.UNSET
+    uuid: AccountUuidInput | None = strawberry.UNSET
+    external_id: ExternalIdInput | None = strawberry.UNSET
+    name: AccountNameInput | None = strawberry.UNSET
+
+
+@strawberry.input
+class CreateAccountInput:
+    name: str
+    contractor_id: strawberry.ID
+    business_unit: str | None = strawberry.UNSET
+    division_code: str | None = strawberry.UNSET
+    currency: CurrencyInput | None = strawberry.UNSET
+    min_balance: decimal.Decimal | None = strawberry.UNSET
+    max_balance: decimal.Decimal | None = strawberry.UNSET
+    balance_low_threshold: decimal.Decimal | None = strawberry.UNSET
+    balance_high_threshold: decimal.Decimal | None = strawberry.UNSET
+    vat: decimal.Decimal | None = strawberry.UNSET
+    origination_capacity: int | None = strawberry.UNSET
+    termination_capacity: int | None = strawberry.UNSET
+    total_capacity: int | None = strawberry.UNSET
+    destination_rate_limit: decimal.Decimal | None = strawberry.UNSET
+    max_call_duration: int | None = strawberry.UNSET
+    external_id: str | None = strawberry.UNSET
+    uuid: UUID | None = strawberry.UNSET
+    invoice_period: InvoicePeriod | None = strawberry.UNSET
+    invoice_template_id: strawberry.ID | None = strawberry.UNSET
+    send_invoices_to: list[strawberry.ID] | None = strawberry.UNSET
+    send_balance_notifications_to: list[strawberry.ID] | None = strawberry.UNSET
+    timezone: str | None = strawberry.UNSET
+
+
+@strawberry.input
+class UpdateAccountInput:
+    name: str | None = strawberry.UNSET
+    contractor_id: strawberry.ID | None = strawberry.UNSET
+    division_code: str | None = strawberry.UNSET
+    min_balance: decimal.Decimal | None = strawberry.UNSET
+    max_balance: decimal.Decimal | None = strawberry.UNSET
+    balance_low_threshold: decimal.Decimal | None = strawberry.UNSET
+    balance_high_threshold: decimal.Decimal | None = strawberry.UNSET
+    vat: decimal.Decimal | None = strawberry.UNSET
+    origination_capacity: int | None = strawberry.UNSET
+    termination_capacity: int | None = strawberry.UNSET
+    total_capacity: int | None = strawberry.UNSET
+    destination_rate_limit: decimal.Decimal | None = strawberry.UNSET
+    max_call_duration: int | None = strawberry.UNSET
+    external_id: str | None = strawberry.UNSET
+    invoice_period: InvoicePeriod | None = strawberry.UNSET
+    invoice_template_id: strawberry.ID | None = strawberry.UNSET
+    send_invoices_to: list[strawberry.ID] | None = strawberry.UNSET
+    send_balance_notifications_to: list[strawberry.ID] | None = strawberry.UNSET
+    timezone: str | None = strawberry.UNSET
+
+
+@strawberry.type
+class CreateAccountPayload:
+    account: Account | None = column("made")
+    user_errors: list[UserError] = column("user_errors")
+
+
+@strawberry.type
+class UpdateAccountPayload:
+    account: Account | None = column("made")
+    user_errors: list[UserError] = column("user_errors")

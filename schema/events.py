@@ -1,0 +1,93 @@
+"""Events and webhooks, as clients will see them: the contract's types, whose fields are refused until they are recorded."""
+
+import datetime
+from typing import Annotated, Any
+
+import strawberry
+from strawberry.scalars import JSON
+
+from app.domain.ids import Kind
+from resolvers.declarations import Identity
+from schema.fields import column, stored
+from schema.node import Node
+from schema.pages import PageInfo, edge_cursor, edge_node, edges, nodes, page_info, total_count
+from schema.refusals import UserError
+
+AccountType = Annotated["Account", strawberry.lazy("schema.accounts")]  # noqa: F821
+DivisionType = Annotated["Division", strawberry.lazy("schema.divisions")]  # noqa: F821
+
+
+@strawberry.type(description="A CloudEvents 1.0 event.")
+class Event(Node):
+    id: strawberry.ID = stored(Identity(Kind.EVENT))
+    type: str = column("type")
+    source: str = column("source")
+    subject: str = column("subject", "The id of the account or division.")
+    account: AccountType | None = column("account")
+    division: DivisionType | None = column("division")
+    time: datetime.datetime = column("time")
+    business_unit: str = column("business_unit")
+    data: JSON = column("data")
+
+
+@strawberry.type
+class EventEdge:
+    cursor: str = edge_cursor()
+    node: Event = edge_node()
+
+
+@strawberry.type
+class EventConnection:
+    page_info: PageInfo = page_info()
+    edges: list[EventEdge] = edges()
+    total_count: int | None = total_count()
+    nodes: list[Event] = nodes()
+
+
+@strawberry.type
+class Webhook(Node):
+    id: strawberry.ID = stored(Identity(Kind.WEBHOOK))
+    url: str = column("url")
+    event_types: list[str] | None = column("event_types", "Null: all.")
+    business_unit: str = column("business_unit")
+    created_at: datetime.datetime = column("created_at")
+    last_delivered_at: datetime.datetime | None = column("last_delivered_at")
+    pending_count: int | None = column("pending_count", "Events that wait for delivery.")
+    last_error: str | None = column("last_error")
+
+
+@strawberry.type
+class WebhookEdge:
+    cursor: str = edge_cursor()
+    node: Webhook = edge_node()
+
+
+@strawberry.type
+class WebhookConnection:
+    page_info: PageInfo = page_info()
+    edges: list[WebhookEdge] = edges()
+    nodes: list[Webhook] = nodes()
+    total_count: int | None = total_count()
+
+
+@strawberry.input
+class CreateWebhookInput:
+    url: str
+    event_types: list[str] | None = strawberry.UNSET
+    business_unit: str | None = strawberry.UNSET
+
+
+@strawberry.type
+class CreateWebhookPayload:
+    webhook: Webhook | None = column("made")
+    secret: str | None = column("secret", "Shown this once: the key that signs the deliveries.")
+    user_errors: list[UserError] = column("user_errors")
+
+
+@strawberry.type
+class DeleteWebhookPayload:
+    deleted_id: strawberry.ID | None = column("made")
+    user_errors: list[UserError] = column("user_errors")
+
+
+Arguments = dict[str, Any]

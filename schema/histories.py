@@ -1,0 +1,130 @@
+"""History configurations, closings and what they recorded, as clients see them."""
+
+import datetime
+import decimal
+from typing import Annotated, Any
+
+import strawberry
+
+from app.domain.callers import Scope
+from app.domain.histories import Status
+from app.domain.ids import Kind
+from resolvers import divisions as resolve
+from resolvers.declarations import Coded, Identity, One, Same
+from resolvers.listings import DIVISIONS
+from schema.fields import answered, column, stored
+from schema.node import Node
+from schema.pages import Currency, PageInfo, edge_cursor, edge_node, edges, nodes, page_info, total_count
+from schema.refusals import UserError
+
+DivisionType = Annotated["Division", strawberry.lazy("schema.divisions")]  # noqa: F821
+
+BalanceHistoryConfigStatus = strawberry.enum(Status, name="BalanceHistoryConfigStatus")
+
+
+@strawberry.type
+class CycleConfigValidity:
+    start: datetime.datetime = column("start")
+    end: datetime.datetime | None = column("end")
+
+
+def _closing_time(config: Any, _info: Any) -> str:
+    return str(config.closing_time.isoformat())
+
+
+@strawberry.type
+class BalanceHistoryConfig(Node):
+    id: strawberry.ID = stored(Identity(Kind.HISTORY_CONFIG))
+    division: DivisionType = stored(One(DIVISIONS, "division_id", Scope.ACCOUNTS_READ))
+    cycle_closing_time: str = answered(_closing_time, "HH:MM:SS in the division's time zone.")
+    cycle_event_delay: int = column("delay_minutes", "Minutes between the closing and its events, 5 to 1439.")
+    cycle_config_validity: CycleConfigValidity = stored(Same())
+    status: BalanceHistoryConfigStatus = answered(resolve.status)
+
+
+@strawberry.type
+class BalanceHistoryConfigEdge:
+    cursor: str = edge_cursor()
+    node: BalanceHistoryConfig = edge_node()
+
+
+@strawberry.type
+class BalanceHistoryConfigConnection:
+    page_info: PageInfo = page_info()
+    edges: list[BalanceHistoryConfigEdge] = edges()
+    nodes: list[BalanceHistoryConfig] = nodes()
+    total_count: int | None = total_count()
+
+
+@strawberry.input
+class CreateAccountBalanceHistoryConfigInput:
+    division_code: str
+    cycle_closing_time: str
+    cycle_event_delay: int
+    business_unit: str | None = strawberry.UNSET
+
+
+@strawberry.input
+class UpdateAccountBalanceHistoryConfigInput:
+    cycle_closing_time: str | None = strawberry.UNSET
+    cycle_event_delay: int | None = strawberry.UNSET
+
+
+@strawberry.type
+class CreateAccountBalanceHistoryConfigPayload:
+    balance_history_config: BalanceHistoryConfig | None = column("made")
+    user_errors: list[UserError] = column("user_errors")
+
+
+@strawberry.type
+class UpdateAccountBalanceHistoryConfigPayload:
+    balance_history_config: BalanceHistoryConfig | None = column("made")
+    user_errors: list[UserError] = column("user_errors")
+
+
+@strawberry.type
+class CycleClosing(Node):
+    id: strawberry.ID = stored(Identity(Kind.CLOSING))
+    business_date: datetime.date = column("business_date")
+    closing_at: datetime.datetime = column("closing_at")
+    completed_at: datetime.datetime = column("completed_at", "When the events of this closing were written.")
+    account_count: int = column("account_count")
+
+
+@strawberry.type
+class CycleClosingEdge:
+    cursor: str = edge_cursor()
+    node: CycleClosing = edge_node()
+
+
+@strawberry.type
+class CycleClosingConnection:
+    page_info: PageInfo = page_info()
+    edges: list[CycleClosingEdge] = edges()
+    total_count: int | None = total_count()
+    nodes: list[CycleClosing] = nodes()
+
+
+@strawberry.type
+class BalanceHistoryEntry(Node):
+    id: strawberry.ID = stored(Identity(Kind.HISTORY_ENTRY))
+    business_date: datetime.date = column("business_date")
+    closing_at: datetime.datetime = column("closing_at")
+    currency: Currency = stored(Coded("currency"))
+    opening: decimal.Decimal = column("opening")
+    closing: decimal.Decimal = column("closing")
+    change: decimal.Decimal = column("change")
+
+
+@strawberry.type
+class BalanceHistoryEdge:
+    cursor: str = edge_cursor()
+    node: BalanceHistoryEntry = edge_node()
+
+
+@strawberry.type
+class BalanceHistoryConnection:
+    page_info: PageInfo = page_info()
+    edges: list[BalanceHistoryEdge] = edges()
+    total_count: int | None = total_count()
+    nodes: list[BalanceHistoryEntry] = nodes()

@@ -1,0 +1,19 @@
+"""What was wrong, told as data."""
+
+import strawberry
+
+from app.domain.refusals import UserErrorCode as UserErrorCodeValue
+from schema.fields import column
+
+UserErrorCode = strawberry.enum(UserErrorCodeValue, name="UserErrorCode")
+
+
+@strawberry.type(description="Why a mutation did nothing. All that is wrong is told at once.")
+class UserError:
+    code: UserErrorCode = column("code")
+    message: str = column("message")
+    path: list[str] = column("path", 'The way to the argument, such as ["input", "maxBalance"].')
+    documented_code: str | None = column(
+        "documented_code",
+        "The code that the documented operation gives for this, verbatim: WCFG0004, O005, 100.",
+    )
