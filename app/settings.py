@@ -1,0 +1,46 @@
+"""Every setting of the gateway, read from the environment once."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from app.domain.currencies import CURRENCIES
+
+SQLITE = "sqlite+aiosqlite:"
+POSTGRESQL = "postgresql+asyncpg:"
+
+
+class Settings(BaseSettings):
+    """What can be set, each as BALANCE_GATEWAY_ and its name. Lists are JSON."""
+
+    model_config = SettingsConfigDict(env_prefix="BALANCE_GATEWAY_", extra="ignore")
+
+    database_url: str = "sqlite+aiosqlite:///balance-gateway.db"
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    currency: str = "EUR"
+    balance_types: list[str] | None = None
+    future_days_max: Annotated[int, Field(ge=0, le=36600)] = 3660
+    batch_max: Annotated[int, Field(ge=1, le=100_000)] = 10_000
+    page_max: Annotated[int, Field(ge=1, le=10_000)] = 1_000
+    series_max: Annotated[int, Field(ge=1, le=100_000)] = 2_000
+    body_max: Annotated[int, Field(ge=1_000)] = 8_000_000
+    connections: Annotated[int, Field(ge=2, le=1_000)] = 16
+    statement_seconds: Annotated[float, Field(gt=0, le=3_600)] = 10.0
+    graphiql: bool = True
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @field_validator("database_url")
+    @classmethod
+    def _known_database(cls, url: str) -> str:
+        if not url.startswith((SQLITE, POSTGRESQL)):
+            raise ValueError(f"begin it with {SQLITE}/// and a file, or with {POSTGRESQL}//")
+        return url
+
+    @field_validator("currency")
+    @classmethod
+    def _known_currency(cls, code: str) -> str:
+        if code not in CURRENCIES:
+            raise ValueError("give an active ISO 4217 code")
+        return code

@@ -1,0 +1,284 @@
+"""JSON bodies: how those of requests are read without losing a digit, and how those of refusals are written."""
+
+import asyncio
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, NoReturn
+from urllib.parse import unquote_to_bytes
+
+from starlette.types import Receive
+
+from app.domain.numbers import JsonNumber
+from app.domain.refusals import Code, Refusal
+from app.web.operations import Asked
+
+DEPTH_MAX = 32
+"""Arrays and objects within each other."""
+VALUES_MAX = 250_000
+"""Commas in a body. A batch of 10,000 items with all their nine keys has 100,000."""
+NUMBER_MAX = 1_000
+"""Characters of one number."""
+
+_SHOWN_MAX = 40
+"""Characters of a sender's text that a message repeats."""
+
+_SUSPECT_ESCAPE = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
+"""What U+0000 or half a surrogate pair can come from: raw, neither is valid JSON in UTF-8."""
+
+
+def bad(message: str) -> Refusal:
+    """The refusal of a request that is not what it should be."""
+    return Refusal(Code.BAD_REQUEST, message)
+
+
+class ClientGoneError(Exception):
+    """The client hung up before its request was complete, so that there is nobody to answer."""
+
+
+class SlowBodyError(Exception):
+    """The body did not arrive in time."""
+
+
+async def read_body(receive: Receive, body_max: int, seconds: float) -> bytes:
+    """The body of a request, straight from the server.
+
+    Raises Refusal(PAYLOAD_TOO_LARGE) as soon as more than `body_max` bytes have come, whatever is still to come,
+    SlowBodyError where it is not complete after `seconds`, and ClientGoneError.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            message = await receive()
+            if message["type"] == "http.request" and not message.get("more_body", False):
+                body: bytes = message.get("body", b"")
+                if len(body) > body_max:
+                    raise too_large(body_max)
+                return body
+            return await _rest_of_body(message, receive, body_max)
+    except TimeoutError:
+        raise SlowBodyError from None
+
+
+async def _rest_of_body(message: Any, receive: Receive, body_max: int) -> bytes:
+    body = bytearray()
+    while True:
+        if message["type"] == "http.disconnect":
+            raise ClientGoneError
+        body += message.get("body", b"")
+        if len(body) > body_max:
+            raise too_large(body_max)
+        if not message.get("more_body", False):
+            return bytes(body)
+        message = await receive()
+
+
+def too_large(body_max: int) -> Refusal:
+    return Refusal(Code.PAYLOAD_TOO_LARGE, f"A body has at most {body_max} bytes.", limit=body_max)
+
+
+class JsonReader:
+    """Reads JSON strictly: what two readers could understand differently is refused.
+
+    Refused with BAD_REQUEST: anything but UTF-8 without a byte order mark, duplicate keys, NaN and Infinity, text after
+    the value, more than `depth_max` arrays and objects within each other, numbers of more than 1,000 characters, and
+    texts with U+0000 or a lone surrogate. With PAYLOAD_TOO_LARGE: more than `values_max` commas, which are counted
+    before anything is built. Numbers with a point or an exponent become `JsonNumber`.
+    """
+
+    def __init__(self, depth_max: int = DEPTH_MAX, values_max: int = VALUES_MAX) -> None:
+        self._depth_max = depth_max
+        self._values_max = values_max
+        self._decode = json.JSONDecoder(
+            object_pairs_hook=_object, parse_float=_fraction, parse_int=_integer, parse_constant=_constant
+        ).decode
+
+    def read(self, raw: bytes) -> Any:
+        """The value that a body holds."""
+        try:
+            text = raw.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise bad(f"The JSON is not in UTF-8: byte {error.start} is not valid.") from None
+        return self.read_text(text)
+
+    def read_text(self, text: str) -> Any:
+        """The value that a text holds."""
+        if text.startswith("\ufeff"):
+            raise bad("JSON starts without a byte order mark.")
+        # Counting first is cheap, and an answer's size is known before its objects fill the memory.
+        if text.count(",") > self._values_max:
+            message = f"JSON with more than {self._values_max} values is not read."
+            raise Refusal(Code.PAYLOAD_TOO_LARGE, message, limit=self._values_max)
+        try:
+            value = self._decode(text)
+        except json.JSONDecodeError as error:
+            raise bad(f"Not valid JSON: {error.msg} (line {error.lineno} column {error.colno}).") from None
+        except RecursionError:
+            raise self._too_deep() from None
+        if text.count("[") + text.count("{") > self._depth_max:
+            self._check_depth(value)
+        if _SUSPECT_ESCAPE.search(text) is not None:
+            _check_texts(value)
+        return value
+
+    def _check_depth(self, value: Any) -> None:
+        level = [value]
+        for _ in range(self._depth_max + 1):
+            # An exact comparison of types is enough, and fast, for what the decoder made itself.
+            level = [
+                inner
+                for outer in level
+                for inner in (outer.values() if type(outer) is dict else outer)
+                if type(inner) is dict or type(inner) is list
+            ]
+            if not level:
+                return
+        raise self._too_deep()
+
+    def _too_deep(self) -> Refusal:
+        message = f"Arrays and objects within each other: at most {self._depth_max}."
+        return Refusal(Code.BAD_REQUEST, message, limit=self._depth_max)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        seen = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise bad(f"The key {shown(key)} stands twice in one object.")
+            seen.add(key)
+    return made
+
+
+def _fraction(text: str) -> JsonNumber:
+    if len(text) > NUMBER_MAX:
+        raise _long_number()
+    return JsonNumber(text)
+
+
+def _integer(text: str) -> int:
+    if len(text) > NUMBER_MAX:
+        raise _long_number()
+    return int(text)
+
+
+def _long_number() -> Refusal:
+    return Refusal(Code.BAD_REQUEST, f"A number has at most {NUMBER_MAX} characters.", limit=NUMBER_MAX)
+
+
+def _constant(name: str) -> NoReturn:
+    raise bad(f"{name} is no JSON.")
+
+
+def _check_texts(value: Any) -> None:
+    """Look at every text, keys too. Takes no recursion, as the depth is already within its limit or about to be."""
+    waiting = [value]
+    while waiting:
+        found = waiting.pop()
+        if type(found) is str:
+            check_text(found)
+        elif type(found) is dict:
+            waiting += found.keys()
+            waiting += found.values()
+        elif type(found) is list:
+            waiting += found
+
+
+def check_text(text: str) -> None:
+    """Raise BAD_REQUEST for a text that no database can hold: one with U+0000 or a lone surrogate."""
+    if "\0" in text:
+        raise bad("A text has the character U+0000.")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise bad("A text has a lone surrogate, which is no character.") from None
+
+
+def shown(text: str) -> str:
+    """A sender's text as a message may repeat it: quoted, escaped and cut."""
+    return json.dumps(text if len(text) <= _SHOWN_MAX else text[:_SHOWN_MAX] + "…")
+
+
+_NAMES = {dict: "an object", list: "an array", str: "a text", bool: "a boolean", type(None): "null"}
+
+
+def _kind(value: Any) -> str:
+    return _NAMES.get(type(value), "a number")
+
+
+def asked_from(value: Any) -> Asked:
+    """The request that a JSON value is.
+
+    `variables`, `operationName` and `extensions` may be absent or null; `query` may where extensions.persistedQuery
+    stands for it (then it is ""). Members of other names are passed over. Raises Refusal(BAD_REQUEST).
+    """
+    if type(value) is not dict:
+        if type(value) is list:
+            raise bad("A batch of operations is not answered: the body must be one JSON object.")
+        raise bad(f"The body must be a JSON object, not {_kind(value)}.")
+    variables = _map_of(value, "variables")
+    extensions = _map_of(value, "extensions")
+    name = value.get("operationName")
+    if name is not None and type(name) is not str:
+        raise bad(f'"operationName" must be a text, not {_kind(name)}.')
+    query = value.get("query")
+    if query is None and "persistedQuery" in extensions:
+        query = ""
+    elif query is None:
+        raise bad('"query" is missing.')
+    elif type(query) is not str:
+        raise bad(f'"query" must be a text, not {_kind(query)}.')
+    elif not query:
+        raise bad('"query" is empty.')
+    return Asked(query, variables, name, extensions)
+
+
+def _map_of(members: Mapping[str, Any], name: str) -> dict[str, Any]:
+    value = members.get(name)
+    if value is None:
+        return {}
+    if type(value) is not dict:
+        raise bad(f'"{name}" must be a JSON object, not {_kind(value)}.')
+    return value
+
+
+_PARAMETERS = frozenset({"query", "variables", "operationName", "extensions"})
+
+
+def asked_from_url(query_string: bytes, reader: JsonReader) -> Asked:
+    """The request that a URL's query is; an empty parameter is as an absent one. Raises Refusal(BAD_REQUEST)."""
+    members: dict[str, Any] = {}
+    for pair in query_string.split(b"&"):
+        raw_name, _, raw_value = pair.partition(b"=")
+        name = _from_url(raw_name)
+        if name not in _PARAMETERS:
+            continue
+        if name in members:
+            raise bad(f"The parameter {name} stands twice in the URL.")
+        members[name] = _from_url(raw_value) or None
+    for name in ("variables", "extensions"):
+        if members.get(name) is not None:
+            members[name] = _member(name, members[name], reader)
+    return asked_from(members)
+
+
+def _member(name: str, text: str, reader: JsonReader) -> Any:
+    try:
+        return reader.read_text(text)
+    except Refusal as refusal:
+        raise Refusal(refusal.code, f"{name}: {refusal.message}", **refusal.extensions) from None
+
+
+def _from_url(raw: bytes) -> str:
+    try:
+        text = unquote_to_bytes(raw.replace(b"+", b" ")).decode("utf-8")
+    except UnicodeDecodeError:
+        raise bad("The URL's query is not in UTF-8.") from None
+    check_text(text)
+    return text
+
+
+def error_body(code: Code, message: str, extensions: Mapping[str, Any] | None = None) -> bytes:
+    """The JSON body of a request that was not run."""
+    error = {"message": message, "extensions": {"code": code, **(extensions or {})}}
+    return json.dumps({"errors": [error]}, separators=(",", ":")).encode("ascii")
