@@ -6,15 +6,14 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     FromClause,
-    Numeric,
     Select,
     Table,
     bindparam,
-    cast,
     func,
     literal_column,
     select,
     true,
+    type_coerce,
     update,
 )
 from sqlalchemy.dialects.postgresql import Insert, insert
@@ -22,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.sql.type_api import TypeEngine
 
 from app.store.dialects import Page, Rows
-from app.store.types import Listed
+from app.store.types import Listed, Number
 
 LOCK_SECONDS = 10
 
@@ -58,7 +57,7 @@ class Postgres:
 
     def each(self, type_: TypeEngine[Any], values: Sequence[Any]) -> FromClause:
         given = bindparam(None, values, type_=Listed(type_), unique=True)
-        return func.unnest(given).table_valued("key", name="each_given")
+        return func.unnest(given).table_valued("key").render_derived(name="each_given")
 
     def first_of_each(self, parents: FromClause, page: Page) -> Select[Any]:
         first = page.selected(parents).lateral("first")
@@ -67,7 +66,7 @@ class Postgres:
 
     def halves(self, amount: ColumnElement[Any]) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
         # PostgreSQL sums 64-bit numbers as numeric: exact at any size, so the high half is everything.
-        return literal_column("0"), func.sum(cast(amount, Numeric))
+        return literal_column("0"), func.sum(type_coerce(amount, Number))
 
     def locked(self, statement: Select[Any], table: FromClause) -> Select[Any]:
         return statement.with_for_update(of=table, key_share=True)
@@ -101,4 +100,4 @@ def _unnested(table: Table, names: Sequence[str], rows: Rows) -> FromClause:
     columns = [
         bindparam(None, [row[name] for row in rows], type_=Listed(table.c[name].type), unique=True) for name in names
     ]
-    return func.unnest(*columns).table_valued(*names, name="given")
+    return func.unnest(*columns).table_valued(*names).render_derived(name="given")

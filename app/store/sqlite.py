@@ -4,13 +4,13 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, Select, Table, bindparam, event, func, insert, select, text, update
+from sqlalchemy import ColumnElement, FromClause, Select, Table, bindparam, event, func, insert, select, text, type_coerce, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 from sqlalchemy.sql.type_api import TypeEngine
 
 from app.store.dialects import Page, Rows
-from app.store.types import Listed
+from app.store.types import Listed, Number
 
 BUSY_SECONDS = 30
 """How long a writer waits for one of another process; writers of this process queue before they ask."""
@@ -69,7 +69,7 @@ class Sqlite:
         return statement.order_by(parents.c.key, *page.ordering(statement.selected_columns))
 
     def halves(self, amount: ColumnElement[Any]) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
-        units = func.abs(0) + amount  # Plain numbers from here on, no longer amounts.
+        units = type_coerce(amount, Number)
         return func.sum(units.op(">>")(32)), func.sum(units.op("&")(0xFFFFFFFF))
 
     def locked(self, statement: Select[Any], table: FromClause) -> Select[Any]:

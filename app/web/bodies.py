@@ -36,15 +36,11 @@ class ClientGoneError(Exception):
     """The client hung up before its request was complete, so that there is nobody to answer."""
 
 
-class SlowBodyError(Exception):
-    """The body did not arrive in time."""
-
-
 async def read_body(receive: Receive, body_max: int, seconds: float) -> bytes:
     """The body of a request, straight from the server.
 
     Raises Refusal(PAYLOAD_TOO_LARGE) as soon as more than `body_max` bytes have come, whatever is still to come,
-    SlowBodyError where it is not complete after `seconds`, and ClientGoneError.
+    Refusal(TIMEOUT) where it is not complete after `seconds`, and ClientGoneError.
     """
     try:
         async with asyncio.timeout(seconds):
@@ -56,7 +52,7 @@ async def read_body(receive: Receive, body_max: int, seconds: float) -> bytes:
                 return body
             return await _rest_of_body(message, receive, body_max)
     except TimeoutError:
-        raise SlowBodyError from None
+        raise Refusal(Code.TIMEOUT, f"The body did not arrive within {seconds:g} s.") from None
 
 
 async def _rest_of_body(message: Any, receive: Receive, body_max: int) -> bytes:

@@ -1,21 +1,29 @@
 """GraphQL over HTTP: a request is understood, handed on, and its answer sent with the right status.
 
-Source of the rules: GraphQL over HTTP (draft) as the graphql-http audit suite reads it.
+Source of the rules: GraphQL over HTTP (draft), as the graphql-http audit suite reads it.
 """
 
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.domain.callers import Caller
 from app.domain.refusals import Code, Refusal
-from app.web import bodies
-from app.web.bodies import ClientGoneError, JsonReader, SlowBodyError, asked_from, asked_from_url, bad
+from app.web.bodies import (
+    ClientGoneError,
+    JsonReader,
+    asked_from,
+    asked_from_url,
+    bad,
+    error_body,
+    read_body,
+    too_large,
+)
 from app.web.negotiation import Media, chosen, is_json
-from app.web.operations import Answered, Asked, Run
+from app.web.operations import Asked, Run
 
 _log = structlog.get_logger(__name__)
 
@@ -25,10 +33,12 @@ BODY_SECONDS = 30.0
 """How long a body may take to arrive."""
 RETRY_SECONDS = 1
 """What Retry-After says where a refusal does not."""
+
 _UNREAD_MAX = 65_536
 """Bytes of an unread body for which a connection is worth keeping."""
+_LENGTH_DIGITS_MAX = 18
 
-STATUSES: Mapping[Code, int] = {
+STATUSES: Mapping[Code | None, int] = {
     Code.UNAUTHENTICATED: 401,
     Code.METHOD_NOT_ALLOWED: 405,
     Code.NOT_ACCEPTABLE: 406,
@@ -41,13 +51,20 @@ STATUSES: Mapping[Code, int] = {
     Code.UNAVAILABLE: 503,
     Code.TIMEOUT: 504,
 }
-"""Statuses of requests that did not run, whatever the client accepts. Of every other code: 400 for what is no
-GraphQL request; for one that is, 400 with application/graphql-response+json and 200 with application/json."""
+"""Statuses of requests that did not run, whatever the client accepts. Every other code is 400 for what is no GraphQL
+request; for one that is, 400 with application/graphql-response+json and 200 with application/json."""
 
 Headers: TypeAlias = Mapping[bytes, bytes]
-"""Request headers by lower-case name; those sent several times are joined by ", "."""
+"""Request headers by lower-case name; one that was sent several times has its values joined by ", "."""
 
 _Pairs: TypeAlias = list[tuple[bytes, bytes]]
+
+_ALWAYS: _Pairs = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
+_JSON: _Pairs = [(b"content-type", b"application/json; charset=utf-8"), *_ALWAYS]
+_GRAPHQL: _Pairs = [(b"content-type", b"application/graphql-response+json; charset=utf-8"), *_ALWAYS]
+
+_PREFLIGHT = (b"graphql-require-preflight", b"apollo-require-preflight", b"x-apollo-operation-name")
+"""Headers that a page of another site can't send without the browser asking the gateway first."""
 
 
 class Stream(Protocol):
@@ -58,19 +75,25 @@ class Stream(Protocol):
     ) -> None: ...
 
 
+class _Reply(NamedTuple):
+    status: int
+    body: bytes
+    more: _Pairs
+    """Headers beside those that every answer has."""
+
+
 class GraphQLView:
     """The ASGI app at /graphql; HTTP alone, no WebSocket.
 
-    It runs each operation to its end. A client that goes away while its operation runs cancels nothing: what is running
-    may be a mutation, and a cancelled transaction may or may not have been committed. Whoever runs operations bounds
-    their time.
+    It runs each operation to its end. A client that goes away cancels nothing: what is running may be a mutation, and
+    a cancelled transaction may have been committed or not. Whoever runs operations bounds their time.
 
     run: runs operations.
     caller_of: who asks, by the headers; raises Refusal(UNAUTHENTICATED). May be a coroutine function.
     ide: answers a GET without a query whose Accept names text/html above all else; None: there is no page.
-    stream: answers those who want text/event-stream above all else; None: such an answer does not exist.
-    body_max: bytes of a body; more is PAYLOAD_TOO_LARGE, known from Content-Length before anything is read.
-    body_seconds: how long a body may take to arrive; then status 408, and the connection is closed.
+    stream: answers requests whose Accept names text/event-stream above all else; None: there is no such answer.
+    body_max: bytes of a body; more is PAYLOAD_TOO_LARGE, before anything is read where Content-Length tells.
+    body_seconds: how long a body may take to arrive; then the status is 408.
     get: whether queries by GET are answered.
     reader: reads the JSON of bodies and of URLs.
     """
@@ -93,33 +116,146 @@ class GraphQLView:
         self._stream = stream
         self._body_max = body_max
         self._body_seconds = body_seconds
-        self._get = get
+        self._methods = frozenset({"GET", "POST"} if get else {"POST"})
         self._reader = reader or JsonReader()
-        self._allow = b"GET, POST" if get else b"POST"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = _headers(scope["headers"])
-        media = Media.JSON
-        body_is_read = False
+        mutations = scope["method"] == "POST"
+        media = self._media(scope, headers)
+        if media is Media.HTML and self._ide is not None:
+            await self._ide(scope, receive, send)
+            return
         try:
-            method = scope["method"]
-            if method != "POST" and (method != "GET" or not self._get):
-                await self._refuse_method(scope, headers, receive, send)
-                return
-            wanted = self._wanted(scope, headers)
-            if wanted is Media.HTML:
-                assert self._ide is not None
-                await self._ide(scope, receive, send)
-                return
-            media = wanted
-            if method == "POST":
-                self._check_post(headers)
-                caller = await self._caller(headers)
-                body = await bodies.read_body(receive, self._body_max, self._body_seconds)
-                body_is_read = True
-                asked = asked_from(self._reader.read(body))
-            else:
-                _check_get(headers)
-                caller = await self._caller(headers)
-                asked = asked_from_url(scope["query_string"], self._reader)
-        ...
+            caller, asked = await self._understood(scope, headers, receive, media)
+        except ClientGoneError:
+            return
+        except Refusal as refusal:
+            await _send(send, media, self._refused(refusal, headers))
+            return
+        except Exception:  # noqa: BLE001 - whatever it is, the client is answered and told nothing of it.
+            await _send(send, media, _failed())
+            return
+        if media is Media.EVENTS and self._stream is not None:
+            await self._stream(asked, caller, receive, send, mutations=mutations)
+            return
+        await _send(send, media, await self._reply(asked, caller, media, mutations=mutations))
+
+    def _media(self, scope: Scope, headers: Headers) -> Media | None:
+        page = self._ide is not None and scope["method"] == "GET" and not _has_query(scope["query_string"])
+        return chosen(headers.get(b"accept"), events=self._stream is not None, page=page)
+
+    async def _understood(
+        self, scope: Scope, headers: Headers, receive: Receive, media: Media | None
+    ) -> tuple[Caller, Asked]:
+        """Who asks, and what. All that the headers say is checked before the body is read."""
+        method = scope["method"]
+        if method not in self._methods:
+            raise Refusal(Code.METHOD_NOT_ALLOWED, "GraphQL is answered by POST, and queries by GET where that is on.")
+        if media is None:
+            raise Refusal(Code.NOT_ACCEPTABLE, f"Accept must allow {Media.GRAPHQL.value} or {Media.JSON.value}.")
+        if method == "GET":
+            _check_get(headers)
+            return await self._caller(headers), asked_from_url(scope["query_string"], self._reader)
+        self._check_post(headers)
+        caller = await self._caller(headers)
+        body = await read_body(receive, self._body_max, self._body_seconds)
+        if not body:
+            raise bad("There is no body.")
+        return caller, asked_from(self._reader.read(body))
+
+    async def _caller(self, headers: Headers) -> Caller:
+        caller = self._caller_of(headers)
+        return caller if isinstance(caller, Caller) else await caller
+
+    def _check_post(self, headers: Headers) -> None:
+        content_type = headers.get(b"content-type")
+        if not is_json(content_type):
+            if content_type is not None and b"," in content_type:
+                raise bad("Content-Type stands twice.")
+            raise Refusal(Code.UNSUPPORTED_MEDIA_TYPE, "Content-Type must be application/json, in UTF-8.")
+        if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+            raise Refusal(Code.UNSUPPORTED_MEDIA_TYPE, "A body comes without Content-Encoding.")
+        length = headers.get(b"content-length", b"0")
+        if not length.isdigit():
+            raise bad("Content-Length is no number.")
+        if len(length) > _LENGTH_DIGITS_MAX or int(length) > self._body_max:
+            raise too_large(self._body_max)
+
+    def _refused(self, refusal: Refusal, headers: Headers) -> _Reply:
+        """The answer to what is no GraphQL request."""
+        # A timeout before there is a request is the client's: its body did not come.
+        status = 408 if refusal.code is Code.TIMEOUT else STATUSES.get(refusal.code, 400)
+        more = _more(refusal.code, refusal.extensions, allow=", ".join(sorted(self._methods)))
+        if _may_leave_much_unread(headers):
+            more.append((b"connection", b"close"))
+        return _Reply(status, error_body(refusal.code, refusal.message, refusal.extensions), more)
+
+    async def _reply(self, asked: Asked, caller: Caller, media: Media | None, *, mutations: bool) -> _Reply:
+        """The answer to a GraphQL request."""
+        try:
+            body, ran, code = await self._run(asked, caller, mutations=mutations)
+            extensions: Mapping[str, Any] = {}
+        except Refusal as refusal:
+            body, ran, code = error_body(refusal.code, refusal.message, refusal.extensions), False, refusal.code
+            extensions = refusal.extensions
+        except Exception:  # noqa: BLE001 - as above.
+            return _failed()
+        if ran:
+            return _Reply(200, body, [])
+        status = STATUSES.get(code, 400 if media is Media.GRAPHQL else 200)
+        return _Reply(status, body, _more(code, extensions, allow="POST"))
+
+
+async def _send(send: Send, media: Media | None, reply: _Reply) -> None:
+    status, body, more = reply
+    content = _GRAPHQL if media is Media.GRAPHQL else _JSON
+    headers = [*content, (b"content-length", b"%d" % len(body)), *more]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _headers(pairs: _Pairs) -> Headers:
+    headers = dict(pairs)
+    if len(headers) != len(pairs):
+        headers = {}
+        for name, value in pairs:
+            headers[name] = headers[name] + b", " + value if name in headers else value
+    return headers
+
+
+def _has_query(query_string: bytes) -> bool:
+    return query_string.startswith(b"query=") or b"&query=" in query_string
+
+
+def _check_get(headers: Headers) -> None:
+    """Raise CSRF_PREVENTION where a browser may have been made to send its cookies here by another site."""
+    if b"cookie" not in headers or is_json(headers.get(b"content-type")):
+        return
+    if not any(headers.get(name) for name in _PREFLIGHT):
+        message = "A GET with a Cookie header needs a GraphQL-Require-Preflight header too."
+        raise Refusal(Code.CSRF_PREVENTION, message)
+
+
+def _more(code: Code | None, extensions: Mapping[str, Any], *, allow: str) -> _Pairs:
+    """The headers that a code calls for."""
+    if code is Code.UNAUTHENTICATED:
+        return [(b"www-authenticate", b"Bearer")]
+    if code is Code.METHOD_NOT_ALLOWED:
+        return [(b"allow", allow.encode("ascii"))]
+    if code is Code.RATE_LIMITED or code is Code.UNAVAILABLE:
+        return [(b"retry-after", b"%d" % extensions.get("retryAfter", RETRY_SECONDS))]
+    return []
+
+
+def _may_leave_much_unread(headers: Headers) -> bool:
+    """Whether the rest of a refused request could be longer than a new connection is dear."""
+    length = headers.get(b"content-length", b"0")
+    return b"transfer-encoding" in headers or len(length) > len(b"%d" % _UNREAD_MAX) or int(length) > _UNREAD_MAX
+
+
+def _failed() -> _Reply:
+    """The answer where the gateway itself failed, inside an `except`: the log holds what happened under the id."""
+    id = secrets.token_hex(8)
+    _log.exception("request_failed", id=id)
+    return _Reply(500, error_body(Code.INTERNAL, "Internal error", {"id": id}), [])

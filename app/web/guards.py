@@ -1,35 +1,177 @@
-"""Who may reach the gateway at all."""
+"""Guards before every app: requests that HTTP allows and the gateway does not, and headers that every answer has."""
 
-from typing import Any
+import re
+from collections.abc import Mapping
 
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
-"""The only names that a gateway without a key answers to."""
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_REFUSED = b'{"errors":[{"message":"This host is not served here.","extensions":{"code":"BAD_REQUEST"}}]}'
+from app.domain.refusals import Code
+from app.web.bodies import error_body
+
+LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
+"""The hosts that a gateway without a key answers for, so that no name of another site can be pointed at it."""
+
+_HOST = re.compile(rb"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::[0-9]{1,5})?", re.IGNORECASE)
+
+HEADERS_MAX = 100
+HEADER_BYTES_MAX = 32_768
+"""Bytes of all names and values together."""
+URL_MAX = 16_384
+"""Bytes of a request's path and query."""
+
+
+async def refuse(scope: Scope, send: Send, status: int, message: str) -> None:
+    """Answer BAD_REQUEST with a status and end the connection, whose rest can't be trusted; close a WebSocket."""
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1008, "reason": message})
+        return
+    body = error_body(Code.BAD_REQUEST, message)
+    headers = [
+        (b"content-type", b"application/json; charset=utf-8"),
+        (b"content-length", b"%d" % len(body)),
+        (b"cache-control", b"no-store"),
+        (b"x-content-type-options", b"nosniff"),
+        (b"connection", b"close"),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
 
 class HostGuard:
-    """Answers only requests that name one of these hosts (any port): no page elsewhere can reach a local gateway."""
+    """Lets through what has exactly one Host header, a well-formed one, and refuses the rest with 400.
 
-    def __init__(self, app: Any, hosts: frozenset[str]) -> None:
+    hosts: the names that are answered, in lower case and without a port (any will do); None: every name.
+    """
+
+    def __init__(self, app: ASGIApp, hosts: frozenset[str] | None) -> None:
         self._app = app
-        self._hosts = hosts
+        self._hosts = None if hosts is None else frozenset(host.encode("ascii") for host in hosts)
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] in ("http", "websocket") and not self._is_served(scope["headers"]):
-            if scope["type"] == "websocket":
-                await send({"type": "websocket.close", "code": 1008})
-                return
-            headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(_REFUSED))]
-            await send({"type": "http.response.start", "status": 400, "headers": headers})
-            await send({"type": "http.response.body", "body": _REFUSED})
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
             return
-        await self._app(scope, receive, send)
+        fault = self._fault([value for name, value in scope["headers"] if name == b"host"])
+        if fault is None:
+            await self._app(scope, receive, send)
+        else:
+            await refuse(scope, send, 400, fault)
 
-    def _is_served(self, headers: Any) -> bool:
-        named = [value for name, value in headers if name == b"host"]
-        if len(named) != 1:
-            return False
-        host = named[0].decode("latin-1").lower()
-        name, _, port = host.rpartition(":") if not host.endswith("]") and ":" in host else (host, "", "")
-        return name in self._hosts and (not port or port.isdigit())
+    def _fault(self, values: list[bytes]) -> str | None:
+        if len(values) != 1:
+            return "A request has exactly one Host header."
+        match = _HOST.fullmatch(values[0])
+        if match is None:
+            return "The Host header is malformed."
+        if self._hosts is not None and match[1].lower() not in self._hosts:
+            return "This host is not served here."
+        return None
+
+
+class FramingGuard:
+    """Refuses requests that are too big before their body, or framed in ways that two readers understand differently.
+
+    431: more than `headers_max` headers, or `header_bytes_max` bytes of them. 414: a path and query of more than
+    `url_max` bytes. 400: both Content-Length and Transfer-Encoding (RFC 9112, section 6.1, lets a server refuse that).
+    501: a transfer coding other than chunked. 417: an expectation other than 100-continue (RFC 9110, section 10.1.1).
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        headers_max: int = HEADERS_MAX,
+        header_bytes_max: int = HEADER_BYTES_MAX,
+        url_max: int = URL_MAX,
+    ) -> None:
+        self._app = app
+        self._headers_max = headers_max
+        self._header_bytes_max = header_bytes_max
+        self._url_max = url_max
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        fault = self._fault(scope)
+        if fault is None:
+            await self._app(scope, receive, send)
+        else:
+            await refuse(scope, send, *fault)
+
+    def _fault(self, scope: Scope) -> tuple[int, str] | None:
+        pairs = scope["headers"]
+        if len(pairs) > self._headers_max:
+            return 431, f"A request has at most {self._headers_max} headers."
+        if sum([len(name) + len(value) for name, value in pairs]) > self._header_bytes_max:
+            return 431, f"A request's headers have at most {self._header_bytes_max} bytes."
+        if len(scope["raw_path"]) + len(scope["query_string"]) > self._url_max:
+            return 414, f"A request's path and query have at most {self._url_max} bytes."
+        headers = dict(pairs)
+        if b"transfer-encoding" in headers:
+            return _coding_fault(headers)
+        if b"expect" in headers and headers[b"expect"].lower() != b"100-continue":
+            return 417, "The only expectation that is met is 100-continue."
+        return None
+
+
+def _coding_fault(headers: Mapping[bytes, bytes]) -> tuple[int, str] | None:
+    if b"content-length" in headers:
+        return 400, "A request has Content-Length or Transfer-Encoding, not both."
+    if headers[b"transfer-encoding"].lower() != b"chunked":
+        return 501, "The only transfer coding that is understood is chunked."
+    return None
+
+
+SAFE_HEADERS: Mapping[bytes, bytes] = {
+    b"x-content-type-options": b"nosniff",
+    b"x-frame-options": b"DENY",
+    b"referrer-policy": b"no-referrer",
+    b"cross-origin-resource-policy": b"same-origin",
+    b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
+    b"cache-control": b"no-store",
+}
+
+
+class SecurityHeaders:
+    """Gives every HTTP answer the headers of SAFE_HEADERS that it does not have; a page brings its own policy."""
+
+    def __init__(self, app: ASGIApp, headers: Mapping[bytes, bytes] = SAFE_HEADERS) -> None:
+        self._app = app
+        self._headers = list(headers.items())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                own = list(message.get("headers", ()))
+                names = {name.lower() for name, _ in own}
+                message["headers"] = own + [pair for pair in self._headers if pair[0] not in names]
+            await send(message)
+
+        await self._app(scope, receive, sending)
+
+
+class Paths:
+    """Finds the app of an exact path by one look-up; nothing is redirected, as a redirect would repeat the Host.
+
+    http, websocket: apps by path.
+    rest: answers all other paths, and the lifespan.
+    """
+
+    def __init__(self, rest: ASGIApp, *, http: Mapping[str, ASGIApp], websocket: Mapping[str, ASGIApp]) -> None:
+        self._rest = rest
+        self._by_type = {"http": dict(http), "websocket": dict(websocket)}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        by_path = self._by_type.get(scope["type"])
+        app = self._rest if by_path is None else by_path.get(scope["path"], self._rest)
+        await app(scope, receive, send)
+
+
+async def not_found(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers what no path leads to: 404, or the end of a WebSocket's handshake."""
+    await refuse(scope, send, 404, "Not found.")

@@ -1,0 +1,82 @@
+"""Health: whether the process is alive, and whether it is ready to answer."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+import structlog
+from starlette.types import Receive, Scope, Send
+
+from app.domain.refusals import Code
+from app.web.bodies import error_body
+
+_log = structlog.get_logger(__name__)
+
+READY_SECONDS = 2.0
+"""How long the look for problems may take."""
+
+
+class Alive:
+    """Answers 200 {"status": "alive"} as long as the process answers at all.
+
+    facts: what else is told, such as the version; nothing of tenants, as anybody may ask.
+    """
+
+    def __init__(self, facts: Mapping[str, Any] | None = None) -> None:
+        self._body = json.dumps({"status": "alive", **(facts or {})}).encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if await _may_answer(scope, send):
+            await _send(send, 200, self._body)
+
+
+class Ready:
+    """Answers 200 {"status": "ready"}, or 503 {"status": "not ready", "problems": […]}.
+
+    problems: looks for what keeps the gateway from answering, told as texts that anybody may read. One that fails or
+    takes longer than `seconds` is a problem itself.
+    """
+
+    def __init__(self, problems: Callable[[], Awaitable[Sequence[str]]], *, seconds: float = READY_SECONDS) -> None:
+        self._problems = problems
+        self._seconds = seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not await _may_answer(scope, send):
+            return
+        problems = await self._found()
+        if problems:
+            await _send(send, 503, json.dumps({"status": "not ready", "problems": list(problems)}).encode())
+        else:
+            await _send(send, 200, b'{"status": "ready"}')
+
+    async def _found(self) -> Sequence[str]:
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await self._problems()
+        except TimeoutError:
+            return [f"The check took longer than {self._seconds:g} s."]
+        except Exception:
+            _log.exception("readiness_check_failed")
+            return ["The check failed; the log says why."]
+
+
+async def _may_answer(scope: Scope, send: Send) -> bool:
+    if scope["method"] in {"GET", "HEAD"}:
+        return True
+    body = error_body(Code.METHOD_NOT_ALLOWED, "Health is asked by GET.")
+    await _send(send, 405, body, (b"allow", b"GET, HEAD"))
+    return False
+
+
+async def _send(send: Send, status: int, body: bytes, *more: tuple[bytes, bytes]) -> None:
+    headers = [
+        (b"content-type", b"application/json; charset=utf-8"),
+        (b"content-length", b"%d" % len(body)),
+        (b"cache-control", b"no-store"),
+        (b"x-content-type-options", b"nosniff"),
+        *more,
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
