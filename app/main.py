@@ -3,19 +3,20 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse
-from starlette.routing import BaseRoute, Route
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from app.domain.balances import BatchRules
 from app.domain.callers import LOCAL, Caller
 from app.settings import Settings
 from app.store.store import Store
 from app.web.graphql import GraphQLView
-from app.web.guards import LOOPBACK, HostGuard
+from app.web.guards import LOCAL_HOSTS, FramingGuard, HostGuard, Paths, SecurityHeaders
+from app.web.health import Alive, Ready
 from app.web.ide import page_routes
 from resolvers.context import Context, Limits
 from schema import schema, sdl
@@ -59,21 +60,13 @@ def create_runner(settings: Settings, store: Store, clock: Clock = _now) -> Runn
     return Runner(schema, context_of)
 
 
-def create_app(settings: Settings, clock: Clock = _now) -> Any:
+def create_app(settings: Settings, clock: Clock = _now) -> ASGIApp:
     """The ASGI application; the database must be migrated."""
     store = open_store(settings)
     page, assets = page_routes() if settings.graphiql else (None, [])
-    view = GraphQLView(
-        create_runner(settings, store, clock), lambda _headers: LOCAL, page=page, body_max=settings.body_max
-    )
+    runner = create_runner(settings, store, clock)
+    view = GraphQLView(runner, lambda _headers: LOCAL, ide=page, body_max=settings.body_max)
     told = sdl()
-
-    async def alive(_request: Request) -> JSONResponse:
-        return JSONResponse({"status": "alive"})
-
-    async def ready(_request: Request) -> JSONResponse:
-        problems = await store.problems()
-        return JSONResponse({"status": "not ready", "problems": problems} if problems else {"status": "ready"}, 503 if problems else 200)
 
     async def schema_file(_request: Request) -> PlainTextResponse:
         return PlainTextResponse(told)
@@ -83,11 +76,7 @@ def create_app(settings: Settings, clock: Clock = _now) -> Any:
         yield
         await store.close()
 
-    routes: list[BaseRoute] = [
-        Route("/graphql", view),
-        Route("/graphql/schema.graphql", schema_file),
-        Route("/health", alive),
-        Route("/ready", ready),
-        *assets,
-    ]
-    return HostGuard(Starlette(routes=routes, lifespan=lifespan), LOOPBACK)
+    rest = Starlette(routes=[Route("/graphql/schema.graphql", schema_file), *assets], lifespan=lifespan)
+    paths = {"/graphql": view, "/health": Alive(), "/ready": Ready(store.problems)}
+    served = SecurityHeaders(Paths(rest, http=paths, websocket={}))
+    return FramingGuard(HostGuard(served, LOCAL_HOSTS))

@@ -185,7 +185,9 @@ class Cluster:
             "--no-sync",  # Should the machine go down while this runs, there is nothing to lose yet.
             *collation,
         ]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, **self._as_user())
+        done: subprocess.CompletedProcess[str] = subprocess.run(
+            command, capture_output=True, text=True, check=False, **self._as_user()
+        )
         return done.stdout + done.stderr
 
     def _as_user(self) -> dict[str, Any]:

@@ -218,14 +218,12 @@ def asked_from(value: Any) -> Asked:
     if name is not None and type(name) is not str:
         raise bad(f'"operationName" must be a text, not {_kind(name)}.')
     query = value.get("query")
-    if query is None and "persistedQuery" in extensions:
+    if query is None:
         query = ""
-    elif query is None:
-        raise bad('"query" is missing.')
-    elif type(query) is not str:
+    if type(query) is not str:
         raise bad(f'"query" must be a text, not {_kind(query)}.')
-    elif not query:
-        raise bad('"query" is empty.')
+    if not query and "persistedQuery" not in extensions:
+        raise bad('"query" is missing or empty.')
     return Asked(query, variables, name, extensions)
 
 

@@ -3,6 +3,7 @@
 Source of the rules: GraphQL over HTTP (draft), as the graphql-http audit suite reads it.
 """
 
+import math
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple, Protocol, TypeAlias
@@ -34,8 +35,10 @@ BODY_SECONDS = 30.0
 RETRY_SECONDS = 1
 """What Retry-After says where a refusal does not."""
 
-_UNREAD_MAX = 65_536
-"""Bytes of an unread body for which a connection is worth keeping."""
+_UNREAD_DIGITS_MAX = 5
+"""Digits of the length of a body that is dropped unread for the sake of its connection."""
+_UNREAD_SECONDS = 1.0
+_OF_UNREAD_BODIES = frozenset({Code.PAYLOAD_TOO_LARGE, Code.TIMEOUT})
 _LENGTH_DIGITS_MAX = 18
 
 STATUSES: Mapping[Code | None, int] = {
@@ -127,13 +130,23 @@ class GraphQLView:
             await self._ide(scope, receive, send)
             return
         try:
-            caller, asked = await self._understood(scope, headers, receive, media)
+            caller = await self._admitted(scope, headers, media)
+        except Refusal as refusal:
+            kept = await _is_body_gone(headers, receive)
+            await _send(send, media, self._refused(refusal, kept=kept))
+            return
+        except Exception:  # noqa: BLE001 - whatever it is, the client is answered and told nothing of it.
+            await _send(send, media, _failed())
+            return
+        try:
+            asked = await self._asked(scope, receive)
         except ClientGoneError:
             return
         except Refusal as refusal:
-            await _send(send, media, self._refused(refusal, headers))
+            kept = refusal.code not in _OF_UNREAD_BODIES
+            await _send(send, media, self._refused(refusal, kept=kept))
             return
-        except Exception:  # noqa: BLE001 - whatever it is, the client is answered and told nothing of it.
+        except Exception:  # noqa: BLE001 - as above.
             await _send(send, media, _failed())
             return
         if media is Media.EVENTS and self._stream is not None:
@@ -145,28 +158,28 @@ class GraphQLView:
         page = self._ide is not None and scope["method"] == "GET" and not _has_query(scope["query_string"])
         return chosen(headers.get(b"accept"), events=self._stream is not None, page=page)
 
-    async def _understood(
-        self, scope: Scope, headers: Headers, receive: Receive, media: Media | None
-    ) -> tuple[Caller, Asked]:
-        """Who asks, and what. All that the headers say is checked before the body is read."""
+    async def _admitted(self, scope: Scope, headers: Headers, media: Media | None) -> Caller:
+        """Who asks; raises Refusal for all that a request's method and headers say against it."""
         method = scope["method"]
         if method not in self._methods:
-            raise Refusal(Code.METHOD_NOT_ALLOWED, "GraphQL is answered by POST, and queries by GET where that is on.")
+            raise Refusal(Code.METHOD_NOT_ALLOWED, "GraphQL is asked by POST, and queries by GET where that is on.")
         if media is None:
             raise Refusal(Code.NOT_ACCEPTABLE, f"Accept must allow {Media.GRAPHQL.value} or {Media.JSON.value}.")
         if method == "GET":
             _check_get(headers)
-            return await self._caller(headers), asked_from_url(scope["query_string"], self._reader)
-        self._check_post(headers)
-        caller = await self._caller(headers)
+        else:
+            self._check_post(headers)
+        caller = self._caller_of(headers)
+        return caller if isinstance(caller, Caller) else await caller
+
+    async def _asked(self, scope: Scope, receive: Receive) -> Asked:
+        """What is asked; raises Refusal for what is no GraphQL request, and ClientGoneError."""
+        if scope["method"] == "GET":
+            return asked_from_url(scope["query_string"], self._reader)
         body = await read_body(receive, self._body_max, self._body_seconds)
         if not body:
             raise bad("There is no body.")
-        return caller, asked_from(self._reader.read(body))
-
-    async def _caller(self, headers: Headers) -> Caller:
-        caller = self._caller_of(headers)
-        return caller if isinstance(caller, Caller) else await caller
+        return asked_from(self._reader.read(body))
 
     def _check_post(self, headers: Headers) -> None:
         content_type = headers.get(b"content-type")
@@ -182,12 +195,12 @@ class GraphQLView:
         if len(length) > _LENGTH_DIGITS_MAX or int(length) > self._body_max:
             raise too_large(self._body_max)
 
-    def _refused(self, refusal: Refusal, headers: Headers) -> _Reply:
-        """The answer to what is no GraphQL request."""
+    def _refused(self, refusal: Refusal, *, kept: bool) -> _Reply:
+        """The answer to what is no GraphQL request; `kept` says whether the connection is."""
         # A timeout before there is a request is the client's: its body did not come.
         status = 408 if refusal.code is Code.TIMEOUT else STATUSES.get(refusal.code, 400)
         more = _more(refusal.code, refusal.extensions, allow=", ".join(sorted(self._methods)))
-        if _may_leave_much_unread(headers):
+        if not kept:
             more.append((b"connection", b"close"))
         return _Reply(status, error_body(refusal.code, refusal.message, refusal.extensions), more)
 
@@ -244,14 +257,25 @@ def _more(code: Code | None, extensions: Mapping[str, Any], *, allow: str) -> _P
     if code is Code.METHOD_NOT_ALLOWED:
         return [(b"allow", allow.encode("ascii"))]
     if code is Code.RATE_LIMITED or code is Code.UNAVAILABLE:
-        return [(b"retry-after", b"%d" % extensions.get("retryAfter", RETRY_SECONDS))]
+        return [(b"retry-after", b"%d" % math.ceil(extensions.get("retryAfter", RETRY_SECONDS)))]
     return []
 
 
-def _may_leave_much_unread(headers: Headers) -> bool:
-    """Whether the rest of a refused request could be longer than a new connection is dear."""
+async def _is_body_gone(headers: Headers, receive: Receive) -> bool:
+    """Whether the next request can follow on this connection: a short rest of the refused one is read and dropped.
+
+    A server that goes on reading a body for nobody could be kept busy by it for ever.
+    """
     length = headers.get(b"content-length", b"0")
-    return b"transfer-encoding" in headers or len(length) > len(b"%d" % _UNREAD_MAX) or int(length) > _UNREAD_MAX
+    if length == b"0" and b"transfer-encoding" not in headers:
+        return True
+    if b"transfer-encoding" in headers or b"expect" in headers or len(length) > _UNREAD_DIGITS_MAX:
+        return False
+    try:
+        await read_body(receive, 10**_UNREAD_DIGITS_MAX, _UNREAD_SECONDS)
+    except (Refusal, ClientGoneError):
+        return False
+    return True
 
 
 def _failed() -> _Reply:

@@ -20,8 +20,10 @@ URL_MAX = 16_384
 """Bytes of a request's path and query."""
 
 
-async def refuse(scope: Scope, send: Send, status: int, message: str) -> None:
-    """Answer BAD_REQUEST with a status and end the connection, whose rest can't be trusted; close a WebSocket."""
+async def refuse(scope: Scope, send: Send, status: int, message: str, *, kept: bool = False) -> None:
+    """Answer BAD_REQUEST with a status, or close a WebSocket. Unless `kept` it ends the connection: its rest may not
+    mean what it seems to.
+    """
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1008, "reason": message})
         return
@@ -31,8 +33,9 @@ async def refuse(scope: Scope, send: Send, status: int, message: str) -> None:
         (b"content-length", b"%d" % len(body)),
         (b"cache-control", b"no-store"),
         (b"x-content-type-options", b"nosniff"),
-        (b"connection", b"close"),
     ]
+    if not kept:
+        headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
@@ -172,6 +175,6 @@ class Paths:
         await app(scope, receive, send)
 
 
-async def not_found(scope: Scope, receive: Receive, send: Send) -> None:
+async def not_found(scope: Scope, _receive: Receive, send: Send) -> None:
     """Answers what no path leads to: 404, or the end of a WebSocket's handshake."""
-    await refuse(scope, send, 404, "Not found.")
+    await refuse(scope, send, 404, "Not found.", kept=True)

@@ -74,14 +74,13 @@ def _offer(
     The closest range alone says the weight (RFC 9110); without `tie_of_wildcards` wildcards don't count.
     """
     type_, subtype = media.value.split("/")
-    named = [weight for range_ in ranges if range_[:2] == (type_, subtype) for weight in [range_.weight]]
-    if named:
-        return max(named), 2, tie, media
+    levels = [(2, (type_, subtype), tie)]
     if tie_of_wildcards is not None:
-        for closeness, wildcard in ((1, (type_, "*")), (0, ("*", "*"))):
-            weights = [range_.weight for range_ in ranges if range_[:2] == wildcard]
-            if weights:
-                return max(weights), closeness, tie_of_wildcards, media
+        levels += [(1, (type_, "*"), tie_of_wildcards), (0, ("*", "*"), tie_of_wildcards)]
+    for closeness, wanted, rank in levels:
+        weights = [range_.weight for range_ in ranges if range_[:2] == wanted]
+        if weights:
+            return max(weights), closeness, rank, media
     return 0.0, 0, 0, media
 
 
@@ -93,7 +92,7 @@ def _ranges(accept: bytes) -> list[_Range]:
         if not slash or not type_ or not subtype or parameters is None:
             continue
         weight = _weight(parameters.get("q", "1"))
-        if weight is not None and parameters.get("charset", "utf-8") in {"utf-8", "*"}:
+        if weight is not None and parameters.get("charset", "utf-8") == "utf-8":
             found.append(_Range(type_, subtype, weight))
     return found
 
@@ -101,7 +100,7 @@ def _ranges(accept: bytes) -> list[_Range]:
 def _weight(text: str) -> float | None:
     """A quality value of RFC 9110: 0 to 1 with at most three digits after the point."""
     whole, _, digits = text.partition(".")
-    if whole not in {"0", "1"} or len(digits) > 3 or not (digits.isdecimal() or not digits) or not text.isascii():  # noqa: PLR2004 - RFC 9110.
+    if whole not in {"0", "1"} or len(digits) > 3 or not (digits.isdecimal() or not digits):  # noqa: PLR2004 - RFC 9110.
         return None
     weight = float(text)
     return weight if weight <= 1 else None

@@ -1,0 +1,180 @@
+"""The commands."""
+
+import asyncio
+import logging
+import os
+import sys
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import structlog
+import typer
+from pydantic import ValidationError
+
+from app.settings import Settings
+from app.web.guards import LOCAL_HOSTS
+
+app = typer.Typer(
+    name="balance-gateway",
+    help="A GraphQL gateway over account balances. Settings are environment variables: BALANCE_GATEWAY_...",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+DatabaseUrl = Annotated[
+    str | None,
+    typer.Option(help="sqlite+aiosqlite:///FILE or postgresql+asyncpg://USER@HOST/NAME; else BALANCE_GATEWAY_DATABASE_URL."),
+]
+
+FIRST_QUERY = "{ accounts(first: 3) { nodes { name balance currency { code } } } }"
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Where to listen; a gateway without a key only on loopback.")] = None,
+    port: Annotated[int | None, typer.Option(help="Which port.")] = None,
+    database_url: DatabaseUrl = None,
+    demo: Annotated[bool, typer.Option("--demo", help="Fill the database with sample data, if it is empty.")] = False,
+) -> None:
+    """Serve GraphQL over HTTP; the database is made and migrated on start."""
+    settings = _settings(host=host, port=port, database_url=database_url)
+    if settings.host not in {name.strip("[]") for name in LOCAL_HOSTS}:
+        _stop(f"--host {settings.host}: without authentication the gateway listens on loopback alone (127.0.0.1).")
+    _configure_logging(settings)
+    asyncio.run(_prepare(settings, demo=demo))
+    typer.echo(f"GraphiQL:      http://{settings.host}:{settings.port}/graphql")
+    typer.echo(f"A first query: {FIRST_QUERY}")
+    _listen(settings)
+
+
+@app.command()
+def migrate(database_url: DatabaseUrl = None) -> None:
+    """Bring the database to the newest form; safe when started twice at once."""
+    from app.store.migrations import HEAD  # noqa: PLC0415 - a command pays for what it uses.
+    from app.store.migrations import migrate as bring_up  # noqa: PLC0415
+
+    settings = _settings(database_url=database_url)
+    _configure_logging(settings)
+    asyncio.run(bring_up(settings.database_url))
+    typer.echo(f"The database is at revision {HEAD}.")
+
+
+@app.command()
+def schema() -> None:
+    """Print the GraphQL schema (SDL)."""
+    from schema import sdl  # noqa: PLC0415
+
+    sys.stdout.write(sdl())
+
+
+@app.command()
+def seed(
+    database_url: DatabaseUrl = None,
+    accounts: Annotated[int, typer.Option(min=1, max=100_000, help="How many accounts.")] = 300,
+    days: Annotated[int, typer.Option(min=1, max=3_650, help="How many days of balances.")] = 365,
+) -> None:
+    """Fill an empty database with sample data."""
+    settings = _settings(database_url=database_url)
+    _configure_logging(settings)
+    if not asyncio.run(_filled(settings, accounts, days)):
+        _stop("The database is not empty; it stays as it is.")
+
+
+async def _prepare(settings: Settings, *, demo: bool) -> None:
+    from app.store.migrations import migrate as bring_up  # noqa: PLC0415
+
+    await bring_up(settings.database_url)
+    if demo and not await _fill(settings, 300, 365):
+        typer.echo("The database is not empty: no sample data was added.")
+
+
+async def _filled(settings: Settings, accounts: int, days: int) -> bool:
+    from app.store.migrations import migrate as bring_up  # noqa: PLC0415
+
+    await bring_up(settings.database_url)
+    return await _fill(settings, accounts, days)
+
+
+async def _fill(settings: Settings, accounts: int, days: int) -> bool:
+    """Fill the database where it is empty, and say whether it was."""
+    from rich.progress import Progress  # noqa: PLC0415
+
+    from app import demo  # noqa: PLC0415
+    from app.main import open_store  # noqa: PLC0415
+
+    store = open_store(settings)
+    try:
+        if not await store.is_empty():
+            return False
+        with Progress() as progress:
+            task = progress.add_task("Sample balances", total=accounts * days)
+            await demo.seed(
+                store,
+                demo.Sizes(accounts, days),
+                now=datetime.now(UTC),
+                progress=lambda count: progress.advance(task, count),
+            )
+    finally:
+        await store.close()
+    return True
+
+
+def _listen(settings: Settings) -> None:
+    import uvicorn  # noqa: PLC0415
+
+    from app.main import create_app  # noqa: PLC0415
+
+    uvicorn.run(
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=15,
+        ws="none",
+    )
+
+
+def _settings(**given: Any) -> Settings:
+    """The settings of the environment and of the command line; a wrong one stops the start."""
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        told = [f"BALANCE_GATEWAY_{str(each['loc'][0]).upper()}: {each['msg']}." for each in error.errors()]
+        _stop("\n".join(told))
+        raise
+    except Exception as error:  # pydantic-settings refuses a list that is no JSON with an error of its own.
+        _stop(f"A setting is wrong: {error}.")
+        raise
+
+
+def _stop(message: str) -> None:
+    typer.echo(message, err=True)
+    raise typer.Exit(2)
+
+
+def _configure_logging(settings: Settings) -> None:
+    """One JSON object a line on standard error; no local variable and no value of a request is in it."""
+    level = logging.getLevelName(settings.log_level.upper())
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.dict_tracebacks,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    os.environ.setdefault("PYTHONUNBUFFERED", "1")
+
+
+def main() -> None:
+    app()
+
+
+if __name__ == "__main__":
+    main()
