@@ -3,6 +3,8 @@
 The standard library alone: `python3 -m tests` reads this before anything is installed.
 """
 
+from __future__ import annotations
+
 import shutil
 import subprocess
 from pathlib import Path

@@ -114,6 +114,10 @@ def test_a_document_with_many_braces_is_not_deep() -> None:
     assert READER.read(json.dumps({"query": "{a" * 100 + "}" * 100}).encode())
 
 
+def test_a_text_with_many_brackets_is_not_deep() -> None:
+    assert READER.read(json.dumps("[" * 100).encode()) == "[" * 100
+
+
 def test_the_depth_can_be_set() -> None:
     assert refused(b"[[[]]]", JsonReader(depth_max=2)).extensions == {"limit": 2}
 
