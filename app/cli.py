@@ -24,7 +24,9 @@ app = typer.Typer(
 
 DatabaseUrl = Annotated[
     str | None,
-    typer.Option(help="sqlite+aiosqlite:///FILE or postgresql+asyncpg://USER@HOST/NAME; else BALANCE_GATEWAY_DATABASE_URL."),
+    typer.Option(
+        help="sqlite+aiosqlite:///FILE or postgresql+asyncpg://USER@HOST/NAME; else BALANCE_GATEWAY_DATABASE_URL."
+    ),
 ]
 
 FIRST_QUERY = "{ accounts(first: 3) { nodes { name balance currency { code } } } }"

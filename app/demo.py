@@ -65,7 +65,13 @@ _UNITS = (
             "NYC": ("New York branch", "America/New_York", "17:00:00", 45),
         },
         ("EUR", "USD", "JPY", "GBP"),
-        ("Hanse Handel GmbH", "Sakura Trading K.K.", "Hudson & Sons Inc.", "Thames Textiles Ltd.", "Lyon Logistique SARL"),
+        (
+            "Hanse Handel GmbH",
+            "Sakura Trading K.K.",
+            "Hudson & Sons Inc.",
+            "Thames Textiles Ltd.",
+            "Lyon Logistique SARL",
+        ),
     ),
 )
 _PURPOSES = ("Operating", "Payroll", "Tax reserve", "Customer funds", "Settlement", "Savings", "Wholesale", "Prepaid")
@@ -87,21 +93,35 @@ async def seed(store: Store, sizes: Sizes, *, now: datetime, progress: Progress)
 async def _unit(store: Store, unit: _Unit, count: int, chance: random.Random, now: datetime) -> list[str]:
     given = {"businessUnit": unit.name}
     contractors = [
-        await _made(Kind.CONTRACTOR, create_contractor(store, LOCAL, {
-            **given,
-            "name": name,
-            "externalId": f"C-{index + 1:04d}",
-            "isCustomer": True,
-            "isVendor": index % 3 == 0,
-        }))
+        await _made(
+            Kind.CONTRACTOR,
+            create_contractor(
+                store,
+                LOCAL,
+                {
+                    **given,
+                    "name": name,
+                    "externalId": f"C-{index + 1:04d}",
+                    "isCustomer": True,
+                    "isVendor": index % 3 == 0,
+                },
+            ),
+        )
         for index, name in enumerate(unit.contractors)
     ]
     contacts = {
-        contractor: await _made(Kind.CONTACT, create_contact(store, LOCAL, {
-            "contractorId": contractor,
-            "email": f"treasury{index + 1}@{unit.name}.example",
-            "name": "Treasury",
-        }))
+        contractor: await _made(
+            Kind.CONTACT,
+            create_contact(
+                store,
+                LOCAL,
+                {
+                    "contractorId": contractor,
+                    "email": f"treasury{index + 1}@{unit.name}.example",
+                    "name": "Treasury",
+                },
+            ),
+        )
         for index, contractor in enumerate(contractors)
     }
     template = await _made(Kind.INVOICE_TEMPLATE, create_invoice_template(store, LOCAL, {**given, "name": "Standard"}))
@@ -121,9 +141,7 @@ async def _unit(store: Store, unit: _Unit, count: int, chance: random.Random, no
     for index in range(count):
         contractor = contractors[index % len(contractors)]
         values = _account(unit, index, contractor, contacts[contractor], template, chance)
-        made.append(
-            await _made(Kind.ACCOUNT, create_account(store, LOCAL, values, now=now, default_currency="EUR"))
-        )
+        made.append(await _made(Kind.ACCOUNT, create_account(store, LOCAL, values, now=now, default_currency="EUR")))
     return made
 
 

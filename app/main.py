@@ -45,9 +45,7 @@ def limits_of(settings: Settings) -> Limits:
 
 
 def open_store(settings: Settings) -> Store:
-    return Store(
-        settings.database_url, statement_seconds=settings.statement_seconds, connections=settings.connections
-    )
+    return Store(settings.database_url, statement_seconds=settings.statement_seconds, connections=settings.connections)
 
 
 def create_runner(settings: Settings, store: Store, clock: Clock = _now) -> Runner:
@@ -77,6 +75,6 @@ def create_app(settings: Settings, clock: Clock = _now) -> ASGIApp:
         await store.close()
 
     rest = Starlette(routes=[Route("/graphql/schema.graphql", schema_file), *assets], lifespan=lifespan)
-    paths = {"/graphql": view, "/health": Alive(), "/ready": Ready(store.problems)}
+    paths: dict[str, ASGIApp] = {"/graphql": view, "/health": Alive(), "/ready": Ready(store.problems)}
     served = SecurityHeaders(Paths(rest, http=paths, websocket={}))
     return FramingGuard(HostGuard(served, LOCAL_HOSTS))

@@ -5,8 +5,6 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, NamedTuple
 
-from graphql import GraphQLResolveInfo
-
 from app.actions.create_account import create_account
 from app.actions.update_account import update_account
 from app.domain import series, zones
@@ -16,7 +14,7 @@ from app.domain.ids import Kind, number_of
 from app.domain.records import Account
 from app.domain.refusals import Code, Refusal, Violation
 from app.store.sources import ACCOUNTS, ENTRIES
-from resolvers.context import Context
+from resolvers.context import Context, Info
 from resolvers.fetch import currency_of, load_record
 
 INPUT_NAMES = {
@@ -51,7 +49,7 @@ class Made(NamedTuple):
     user_errors: list[Violation]
 
 
-async def account(_root: Any, info: GraphQLResolveInfo, *, id: str) -> Account | None:
+async def account(_root: Any, info: Info, *, id: str) -> Account | None:
     context: Context = info.context
     context.caller.must(Scope.ACCOUNTS_READ)
     number = number_of(Kind.ACCOUNT, id)
@@ -59,7 +57,7 @@ async def account(_root: Any, info: GraphQLResolveInfo, *, id: str) -> Account |
     return found
 
 
-async def account_by_identifier(_root: Any, info: GraphQLResolveInfo, *, identifier: dict[str, Any]) -> Account | None:
+async def account_by_identifier(_root: Any, info: Info, *, identifier: dict[str, Any]) -> Account | None:
     """The account with a unique key. Raises BAD_REQUEST where units that the caller may see share the key."""
     context: Context = info.context
     context.caller.must(Scope.ACCOUNTS_READ)
@@ -78,7 +76,7 @@ async def account_by_identifier(_root: Any, info: GraphQLResolveInfo, *, identif
     return found[0] if found else None
 
 
-async def create(_root: Any, info: GraphQLResolveInfo, *, input: dict[str, Any]) -> Made:
+async def create(_root: Any, info: Info, *, input: dict[str, Any]) -> Made:
     context: Context = info.context
     context.caller.must(Scope.ACCOUNTS_WRITE)
     given = _values(input)
@@ -90,7 +88,7 @@ async def create(_root: Any, info: GraphQLResolveInfo, *, input: dict[str, Any])
     return await _answered(context, made)
 
 
-async def update(_root: Any, info: GraphQLResolveInfo, *, id: str, input: dict[str, Any]) -> Made:
+async def update(_root: Any, info: Info, *, id: str, input: dict[str, Any]) -> Made:
     context: Context = info.context
     context.caller.must(Scope.ACCOUNTS_WRITE)
     changed = await update_account(context.store, context.caller, id, _values(input), now=context.now)
@@ -111,7 +109,7 @@ def _values(input: Mapping[str, Any]) -> dict[str, Any]:
     return given
 
 
-async def balance_series(account: Account, info: GraphQLResolveInfo, **arguments: Any) -> list[series.Point]:
+async def balance_series(account: Account, info: Info, **arguments: Any) -> list[series.Point]:
     """Points for a chart. Raises SERIES_TOO_LONG above the limit, BAD_REQUEST for an unknown zone or currency."""
     context: Context = info.context
     context.caller.must(Scope.BALANCES_READ)

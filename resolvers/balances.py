@@ -3,8 +3,6 @@
 import time
 from typing import Any, NamedTuple
 
-from graphql import GraphQLResolveInfo
-
 from app.actions.add_balance import add_balance, correct_balance
 from app.actions.register_balances import Result, register_balances, validate_balances
 from app.domain.balances import Item
@@ -12,14 +10,14 @@ from app.domain.callers import Scope
 from app.domain.records import Entry
 from app.domain.refusals import Code, Refusal, Violation
 from resolvers.accounts import Made
-from resolvers.context import Context
+from resolvers.context import Context, Info
 
 
 class ItemResult(NamedTuple):
     """The answer to one item of a batch."""
 
     accepted: bool
-    index: int
+    place: int
     communication_number: str
     account_ext_id: str
     business_unit: str | None
@@ -38,7 +36,7 @@ class BatchAnswer(NamedTuple):
     time_elapsed_ms: int
 
 
-async def create(_root: Any, info: GraphQLResolveInfo, *, bankAccountId: str, input: dict[str, Any]) -> Made:  # noqa: N803 - the contract's name.
+async def create(_root: Any, info: Info, *, bankAccountId: str, input: dict[str, Any]) -> Made:  # noqa: N803 - the contract's name.
     context: Context = info.context
     context.caller.must(Scope.BALANCES_WRITE)
     added = await add_balance(
@@ -54,7 +52,7 @@ async def create(_root: Any, info: GraphQLResolveInfo, *, bankAccountId: str, in
     return _answered(context, added)
 
 
-async def correct(_root: Any, info: GraphQLResolveInfo, *, accountId: str, input: dict[str, Any]) -> Made:  # noqa: N803 - the contract's name.
+async def correct(_root: Any, info: Info, *, accountId: str, input: dict[str, Any]) -> Made:  # noqa: N803 - the contract's name.
     context: Context = info.context
     context.caller.must(Scope.BALANCES_WRITE)
     added = await correct_balance(
@@ -75,30 +73,26 @@ def _answered(context: Context, added: Entry | list[Violation]) -> Made:
     return Made(None, added) if isinstance(added, list) else Made(added, [])
 
 
-async def register(_root: Any, info: GraphQLResolveInfo, *, input: dict[str, Any]) -> BatchAnswer:
+async def register(_root: Any, info: Info, *, input: dict[str, Any]) -> BatchAnswer:
     context: Context = info.context
     context.caller.must(Scope.BALANCES_WRITE)
     started = time.perf_counter()
     items = _items(context, input["accountBalances"])
-    results = await register_balances(
-        context.store, context.caller, items, now=context.now, rules=context.limits.batch
-    )
+    results = await register_balances(context.store, context.caller, items, now=context.now, rules=context.limits.batch)
     context.loaders.forget()
     return _batch_answer(items, results, started)
 
 
-async def validate(_root: Any, info: GraphQLResolveInfo, *, input: dict[str, Any]) -> BatchAnswer:
+async def validate(_root: Any, info: Info, *, input: dict[str, Any]) -> BatchAnswer:
     context: Context = info.context
     context.caller.must(Scope.BALANCES_WRITE)
     started = time.perf_counter()
     items = _items(context, input["accountBalances"])
-    results = await validate_balances(
-        context.store, context.caller, items, now=context.now, rules=context.limits.batch
-    )
+    results = await validate_balances(context.store, context.caller, items, now=context.now, rules=context.limits.batch)
     return _batch_answer(items, results, started)
 
 
-async def update(_root: Any, info: GraphQLResolveInfo, *, input: dict[str, Any]) -> ItemResult:
+async def update(_root: Any, info: Info, *, input: dict[str, Any]) -> ItemResult:
     """A batch of one."""
     answer = await register(_root, info, input={"accountBalances": [input]})
     return answer.results[0]

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TypeAlias
+
+from graphql import GraphQLResolveInfo
 
 from app.domain.balances import BatchRules
 from app.domain.callers import Caller
@@ -32,3 +35,7 @@ class Context:
     now: datetime
     limits: Limits
     loaders: Loaders = field(default_factory=Loaders)
+
+
+Info: TypeAlias = GraphQLResolveInfo[Context]
+"""What graphql-core hands to a resolver."""

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from graphql import GraphQLResolveInfo
-
 from app.actions import create_directory
 from app.actions.configure_history import create_history_config, update_history_config
 from app.domain import histories, zones
@@ -12,15 +10,23 @@ from app.domain.conditions import Comparison, Operator, Order
 from app.domain.histories import HistoryConfig, Status
 from app.domain.records import Account, Division
 from app.domain.refusals import Code, Refusal, Violation
-from app.store.sources import CONTACTS, CONTRACTORS, DIVISIONS, HISTORY_CONFIGS, HISTORY_ENTRIES, INVOICE_TEMPLATES, Source
+from app.store.sources import (
+    CONTACTS,
+    CONTRACTORS,
+    DIVISIONS,
+    HISTORY_CONFIGS,
+    HISTORY_ENTRIES,
+    INVOICE_TEMPLATES,
+    Source,
+)
 from resolvers.accounts import Made
-from resolvers.context import Context
+from resolvers.context import Context, Info
 from resolvers.declarations import Pages
 from resolvers.fetch import currency_of, load_record
 from resolvers.pages import Listing, listing
 
 
-async def division(_root: Any, info: GraphQLResolveInfo, **arguments: Any) -> Division | None:
+async def division(_root: Any, info: Info, **arguments: Any) -> Division | None:
     """The division with a code. Raises BAD_REQUEST where units that the caller may see share the code."""
     context: Context = info.context
     context.caller.must(Scope.ACCOUNTS_READ)
@@ -48,11 +54,11 @@ async def _configs(context: Context, division_id: int) -> list[HistoryConfig]:
     return configs
 
 
-async def config_in_force(division: Division, info: GraphQLResolveInfo) -> HistoryConfig | None:
+async def config_in_force(division: Division, info: Info) -> HistoryConfig | None:
     return await _with_status(division, info.context, Status.IN_FORCE)
 
 
-async def pending_config(division: Division, info: GraphQLResolveInfo) -> HistoryConfig | None:
+async def pending_config(division: Division, info: Info) -> HistoryConfig | None:
     return await _with_status(division, info.context, Status.PENDING)
 
 
@@ -61,7 +67,7 @@ async def _with_status(division: Division, context: Context, status: Status) -> 
     return next((config for config in configs if histories.status_of(config, context.now) is status), None)
 
 
-async def next_closing_at(division: Division, info: GraphQLResolveInfo) -> Any:
+async def next_closing_at(division: Division, info: Info) -> Any:
     context: Context = info.context
     configs = await _configs(context, division.id)
     zone = zones.zone(division.timezone)
@@ -69,11 +75,11 @@ async def next_closing_at(division: Division, info: GraphQLResolveInfo) -> Any:
     return histories.next_closing_at(configs, context.now, zone)
 
 
-def status(config: HistoryConfig, info: GraphQLResolveInfo) -> Status:
+def status(config: HistoryConfig, info: Info) -> Status:
     return histories.status_of(config, info.context.now)
 
 
-async def create_config(_root: Any, info: GraphQLResolveInfo, *, input: dict[str, Any]) -> Made:
+async def create_config(_root: Any, info: Info, *, input: dict[str, Any]) -> Made:
     context: Context = info.context
     context.caller.must(Scope.CONFIG_WRITE)
     made = await create_history_config(
@@ -90,7 +96,7 @@ async def create_config(_root: Any, info: GraphQLResolveInfo, *, input: dict[str
 
 async def update_config(
     _root: Any,
-    info: GraphQLResolveInfo,
+    info: Info,
     *,
     divisionCode: str,  # noqa: N803 - the contract's name.
     input: dict[str, Any],
@@ -118,7 +124,7 @@ def _configured(context: Context, made: HistoryConfig | list[Violation]) -> Made
 def _creator(action: Any, source: Source, scope: Scope) -> Any:
     """The resolver of a mutation that makes one thing of a source."""
 
-    async def resolve(_root: Any, info: GraphQLResolveInfo, *, input: dict[str, Any]) -> Made:
+    async def resolve(_root: Any, info: Info, *, input: dict[str, Any]) -> Made:
         context: Context = info.context
         context.caller.must(scope)
         made = await action(context.store, context.caller, input)
@@ -131,17 +137,13 @@ def _creator(action: Any, source: Source, scope: Scope) -> Any:
 create_division = _creator(create_directory.create_division, DIVISIONS, Scope.CONFIG_WRITE)
 create_contractor = _creator(create_directory.create_contractor, CONTRACTORS, Scope.ACCOUNTS_WRITE)
 create_contact = _creator(create_directory.create_contact, CONTACTS, Scope.ACCOUNTS_WRITE)
-create_invoice_template = _creator(
-    create_directory.create_invoice_template, INVOICE_TEMPLATES, Scope.ACCOUNTS_WRITE
-)
+create_invoice_template = _creator(create_directory.create_invoice_template, INVOICE_TEMPLATES, Scope.ACCOUNTS_WRITE)
 
 
-HISTORY = Pages(
-    HISTORY_ENTRIES, "account_id", Scope.BALANCES_READ, Order("closing_at", descending=True), {}, {}
-)
+HISTORY = Pages(HISTORY_ENTRIES, "account_id", Scope.BALANCES_READ, Order("closing_at", descending=True), {}, {})
 
 
-def account_history(account: Account, info: GraphQLResolveInfo, **arguments: Any) -> Listing:
+def account_history(account: Account, info: Info, **arguments: Any) -> Listing:
     """An account's rows of history, of days from and to, both inclusive."""
     context: Context = info.context
     context.caller.must(HISTORY.scope)

@@ -4,22 +4,20 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from graphql import GraphQLResolveInfo
-
 from app.domain.conditions import Comparison, Condition, Operator, Order, Window, conjoined
 from app.domain.currencies import CURRENCIES
 from app.domain.ids import id_text
 from app.domain.records import Account
 from app.domain.refusals import Code, Refusal
 from app.store.sources import ENTRIES, Source
-from resolvers.context import Context
+from resolvers.context import Context, Info
 from resolvers.declarations import AsOf, Coded, Column, Declaration, Identity, Latest, One, Pages, Same, Several
 from resolvers.pages import listing
 
 Resolver = Callable[..., Any]
 
 
-def resolver_of(declaration: Declaration) -> Resolver:  # noqa: PLR0911 - one return for each kind.
+def resolver_of(declaration: Declaration) -> Resolver:
     """The resolver of a declared field, for graphql-core."""
     match declaration:
         case Identity(kind=kind):
@@ -54,7 +52,7 @@ async def load_record(context: Context, source: Source, number: int) -> Any:
 
 
 def _one(declaration: One) -> Resolver:
-    def resolve(record: Any, info: GraphQLResolveInfo) -> Any:
+    def resolve(record: Any, info: Info) -> Any:
         context: Context = info.context
         context.caller.must(declaration.scope)
         number = getattr(record, declaration.by)
@@ -64,7 +62,7 @@ def _one(declaration: One) -> Resolver:
 
 
 def _several(declaration: Several) -> Resolver:
-    async def resolve(record: Any, info: GraphQLResolveInfo) -> Sequence[Any]:
+    async def resolve(record: Any, info: Info) -> Sequence[Any]:
         context: Context = info.context
         context.caller.must(declaration.scope)
         numbers = getattr(record, declaration.by)
@@ -75,7 +73,7 @@ def _several(declaration: Several) -> Resolver:
 
 
 def _pages(declaration: Pages) -> Resolver:
-    def resolve(record: Any, info: GraphQLResolveInfo, **arguments: Any) -> Any:
+    def resolve(record: Any, info: Info, **arguments: Any) -> Any:
         context: Context = info.context
         context.caller.must(declaration.scope)
         parent = None if declaration.link is None else record.id
@@ -85,7 +83,7 @@ def _pages(declaration: Pages) -> Resolver:
 
 
 def _latest(declaration: Latest) -> Resolver:
-    def resolve(account: Account, info: GraphQLResolveInfo) -> Any:
+    def resolve(account: Account, info: Info) -> Any:
         context: Context = info.context
         context.caller.must(declaration.scope)
 
@@ -100,7 +98,7 @@ def _latest(declaration: Latest) -> Resolver:
 
 
 def _as_of(declaration: AsOf) -> Resolver:
-    def resolve(account: Account, info: GraphQLResolveInfo, **arguments: Any) -> Any:
+    def resolve(account: Account, info: Info, **arguments: Any) -> Any:
         context: Context = info.context
         context.caller.must(declaration.scope)
         conditions: list[Condition] = [

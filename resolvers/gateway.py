@@ -2,10 +2,8 @@
 
 from typing import Any, NamedTuple
 
-from graphql import GraphQLResolveInfo
-
 from app.domain.refusals import Code, Refusal
-from resolvers.context import Context
+from resolvers.context import Context, Info
 
 
 class ViewerAnswer(NamedTuple):
@@ -22,7 +20,7 @@ class LimitsAnswer(NamedTuple):
     balance_types: list[str] | None
 
 
-async def viewer(_root: Any, info: GraphQLResolveInfo) -> ViewerAnswer:
+async def viewer(_root: Any, info: Info) -> ViewerAnswer:
     context: Context = info.context
     caller = context.caller
     async with context.store.reading(caller.units) as reads:
@@ -31,7 +29,7 @@ async def viewer(_root: Any, info: GraphQLResolveInfo) -> ViewerAnswer:
     return ViewerAnswer(caller.subject, sorted(caller.scopes), named, caller.units is None)
 
 
-def limits(_root: Any, info: GraphQLResolveInfo) -> LimitsAnswer:
+def limits(_root: Any, info: Info) -> LimitsAnswer:
     context: Context = info.context
     types = context.limits.batch.balance_types
     return LimitsAnswer(

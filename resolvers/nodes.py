@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from graphql import GraphQLResolveInfo
-
 from app.domain.callers import Scope
 from app.domain.ids import Kind, parse_id
 from app.store.sources import (
@@ -20,7 +18,7 @@ from app.store.sources import (
     INVOICE_TEMPLATES,
     Source,
 )
-from resolvers.context import Context
+from resolvers.context import Context, Info
 from resolvers.fetch import load_record
 
 LOOKED_UP: dict[Kind, tuple[Source, Scope]] = {
@@ -36,7 +34,7 @@ LOOKED_UP: dict[Kind, tuple[Source, Scope]] = {
 }
 
 
-async def node(_root: Any, info: GraphQLResolveInfo, *, id: str) -> Any:
+async def node(_root: Any, info: Info, *, id: str) -> Any:
     """The object; None for an id that is malformed, of another unit or unknown."""
     context: Context = info.context
     named = parse_id(id)
@@ -47,6 +45,6 @@ async def node(_root: Any, info: GraphQLResolveInfo, *, id: str) -> Any:
     return await load_record(context, source, named[1])
 
 
-async def nodes(_root: Any, info: GraphQLResolveInfo, *, ids: Sequence[str]) -> list[Any]:
+async def nodes(_root: Any, info: Info, *, ids: Sequence[str]) -> list[Any]:
     """The objects, in the order of their ids; None for each that doesn't exist for the caller."""
     return list(await asyncio.gather(*(node(_root, info, id=each) for each in ids)))

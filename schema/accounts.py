@@ -1,8 +1,8 @@
 """Accounts, as clients see them."""
 
-import datetime
+import datetime as dt
 import decimal
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import strawberry
@@ -10,12 +10,21 @@ import strawberry
 from app.domain.callers import Scope
 from app.domain.conditions import Order
 from app.domain.ids import Kind
-from app.domain.records import InvoicePeriod as InvoicePeriodValue
+from app.domain.records import InvoicePeriod, ThresholdState
 from app.domain.series import Interval
 from resolvers import accounts as resolve
 from resolvers.declarations import AsOf, Coded, Identity, Latest, One, Several
 from resolvers.divisions import account_history
-from resolvers.listings import ACCOUNT_ORDERING, ACCOUNTS, CONTACTS, CONTRACTORS, DIVISIONS, ENTRIES, INVOICE_TEMPLATES, pages
+from resolvers.listings import (
+    ACCOUNT_ORDERING,
+    ACCOUNTS,
+    CONTACTS,
+    CONTRACTORS,
+    DIVISIONS,
+    ENTRIES,
+    INVOICE_TEMPLATES,
+    pages,
+)
 from schema.balances import Balance, BalanceConnection
 from schema.fields import answered, column, stored
 from schema.filters import (
@@ -27,7 +36,6 @@ from schema.filters import (
     AccountOrder,
     BalanceFilter,
     BalanceOrder,
-    ThresholdState,
 )
 from schema.node import Node
 from schema.pages import (
@@ -44,19 +52,24 @@ from schema.pages import (
 )
 from schema.refusals import UserError
 
-ContractorType = Annotated["Contractor", strawberry.lazy("schema.directory")]  # noqa: F821
-ContactType = Annotated["Contact", strawberry.lazy("schema.directory")]  # noqa: F821
-InvoiceTemplateType = Annotated["InvoiceTemplate", strawberry.lazy("schema.directory")]  # noqa: F821
-DivisionType = Annotated["Division", strawberry.lazy("schema.divisions")]  # noqa: F821
-HistoryConnectionType = Annotated["BalanceHistoryConnection", strawberry.lazy("schema.histories")]  # noqa: F821
+if TYPE_CHECKING:
+    from schema.directory import Contact, Contractor, InvoiceTemplate
+    from schema.divisions import Division
+    from schema.histories import BalanceHistoryConnection
 
-InvoicePeriod = strawberry.enum(InvoicePeriodValue, name="InvoicePeriod")
-SeriesInterval = strawberry.enum(Interval, name="SeriesInterval")
+ContractorType = Annotated["Contractor", strawberry.lazy("schema.directory")]
+ContactType = Annotated["Contact", strawberry.lazy("schema.directory")]
+InvoiceTemplateType = Annotated["InvoiceTemplate", strawberry.lazy("schema.directory")]
+DivisionType = Annotated["Division", strawberry.lazy("schema.divisions")]
+HistoryConnectionType = Annotated["BalanceHistoryConnection", strawberry.lazy("schema.histories")]
+
+strawberry.enum(InvoicePeriod)
+strawberry.enum(Interval, name="SeriesInterval")
 
 
 @strawberry.type
 class BalancePoint:
-    start: datetime.datetime = column("start")
+    start: dt.datetime = column("start")
     open: decimal.Decimal | None = column("open")
     low: decimal.Decimal | None = column("low")
     high: decimal.Decimal | None = column("high")
@@ -75,9 +88,7 @@ class Account(Node):
     contractor: ContractorType = stored(One(CONTRACTORS, "contractor_id", Scope.ACCOUNTS_READ))
     currency: Currency = stored(Coded("currency"))
 
-    balance: decimal.Decimal = column(
-        "balance", "The amount of currentBalance; 0 where the account has no entry yet."
-    )
+    balance: decimal.Decimal = column("balance", "The amount of currentBalance; 0 where the account has no entry yet.")
     current_balance: Balance | None = stored(
         One(ENTRIES, "current_entry_id", Scope.ACCOUNTS_READ),
         "The entry with the latest timestamp in the account's currency.",
@@ -88,7 +99,7 @@ class Account(Node):
     balance_as_of: Balance | None = stored(
         AsOf(Scope.BALANCES_READ),
         "The last entry before an instant, in the account's currency unless another is named.",
-        before=datetime.datetime,
+        before=dt.datetime,
         balanceType=str | None,
         currency=str | None,
     )
@@ -112,15 +123,15 @@ class Account(Node):
         after=str | None,
         last=int | None,
         before=str | None,
-        **{"from": datetime.date | None, "to": datetime.date | None, "currency": str | None},
+        **{"from": dt.date | None, "to": dt.date | None, "currency": str | None},
     )
     balance_series: list[BalancePoint] | None = answered(
         resolve.balance_series,
         "Open, low, high and close for each interval, for charts; intervals without an entry carry the last close.",
         **{
-            "from": datetime.datetime,
-            "before": datetime.datetime,
-            "interval": SeriesInterval,
+            "from": dt.datetime,
+            "before": dt.datetime,
+            "interval": Interval,
             "currency": str | None,
             "timezone": str | None,
         },
@@ -148,8 +159,8 @@ class Account(Node):
     )
     timezone: str = column("timezone", "IANA name.")
 
-    created_at: datetime.datetime = column("created_at")
-    updated_at: datetime.datetime = column("updated_at")
+    created_at: dt.datetime = column("created_at")
+    updated_at: dt.datetime = column("updated_at")
 
 
 @strawberry.type
@@ -178,7 +189,7 @@ class AccountConnection:
     )
 
 
-def account_pages(link: str | None, description: str | None = None) -> object:
+def account_pages(link: str | None, description: str | None = None) -> Any:
     """A connection of accounts: all, or those of a parent."""
     return stored(
         pages(ACCOUNTS, link, Scope.ACCOUNTS_READ, ACCOUNT_ORDERING, ACCOUNT_FILTERS, ACCOUNT_ORDERS),

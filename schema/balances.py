@@ -1,9 +1,9 @@
 """Balance entries and batches of them, as clients see them."""
 
-import datetime
+import datetime as dt
 import decimal
 from enum import Enum
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import strawberry
 
@@ -16,7 +16,10 @@ from schema.node import Node
 from schema.pages import Currency, CurrencyInput, PageInfo, edge_cursor, edge_node, edges, nodes, page_info, total_count
 from schema.refusals import UserError
 
-AccountType = Annotated["Account", strawberry.lazy("schema.accounts")]  # noqa: F821
+if TYPE_CHECKING:
+    from schema.accounts import Account
+
+AccountType = Annotated["Account", strawberry.lazy("schema.accounts")]
 
 
 @strawberry.type
@@ -24,7 +27,7 @@ class Balance(Node):
     id: strawberry.ID = stored(Identity(Kind.BALANCE))
     account: AccountType | None = stored(One(ACCOUNTS, "account_id", Scope.ACCOUNTS_READ))
     amount: decimal.Decimal = column("amount")
-    timestamp: datetime.datetime = column("timestamp", "The moment at which the balance held.")
+    timestamp: dt.datetime = column("timestamp", "The moment at which the balance held.")
     currency: Currency = stored(Coded("currency"))
     balance_type: str | None = column("balance_type")
     equivalent_value: decimal.Decimal | None = column(
@@ -32,7 +35,7 @@ class Balance(Node):
     )
     communication_number: str | None = column("communication_number")
     requester: str | None = column("requester")
-    recorded_at: datetime.datetime = column("recorded_at", "The moment at which the gateway recorded it.")
+    recorded_at: dt.datetime = column("recorded_at", "The moment at which the gateway recorded it.")
     recorded_by: str | None = column("recorded_by", "The subject of the token that recorded it.")
 
 
@@ -53,14 +56,14 @@ class BalanceConnection:
 @strawberry.input
 class CreateBankAccountBalanceInput:
     amount: decimal.Decimal
-    timestamp: datetime.datetime
+    timestamp: dt.datetime
     currency: CurrencyInput
 
 
 @strawberry.input
 class CorrectAccountBalanceInput:
     amount: decimal.Decimal
-    timestamp: datetime.datetime | None = strawberry.UNSET
+    timestamp: dt.datetime | None = strawberry.UNSET
     requester: str | None = strawberry.UNSET
 
 
@@ -82,10 +85,10 @@ class AccountBalanceInput:
     communication_number: str
     requester: str
     value: decimal.Decimal
-    balance_at: datetime.datetime | None = strawberry.field(
+    balance_at: dt.datetime | None = strawberry.field(
         default=strawberry.UNSET, description="Mandatory, unless the older updateAt is sent instead."
     )
-    update_at: datetime.datetime | None = strawberry.field(
+    update_at: dt.datetime | None = strawberry.field(
         default=strawberry.UNSET, description="The older name of balanceAt."
     )
     balance_type: str | None = strawberry.UNSET
@@ -111,7 +114,7 @@ def _result_type(result: Any, _info: Any) -> BatchResultType:
 @strawberry.type
 class BatchItemResult:
     result_type: BatchResultType = answered(_result_type)
-    index: int = column("index", "The item's place in the input, from 0.")
+    index: int = column("place", "The item's place in the input, from 0.")
     communication_number: str | None = column("communication_number")
     account_ext_id: str | None = column("account_ext_id")
     business_unit: str | None = column("business_unit")
@@ -119,9 +122,7 @@ class BatchItemResult:
         "error_code", "Set where the item was rejected: the documented code (O001, O005, ...)."
     )
     error_description: str | None = column("error_description")
-    same_content: bool | None = column(
-        "same_content", "With O005: whether the stored entry is what this item says."
-    )
+    same_content: bool | None = column("same_content", "With O005: whether the stored entry is what this item says.")
     error_field: str | None = column("error_field", "The item's key that is wrong, such as value.")
     time_elapsed_ms: int = column("time_elapsed_ms")
     balance: Balance | None = column(

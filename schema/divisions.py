@@ -1,6 +1,6 @@
 """Divisions, as clients see them."""
 
-import datetime
+import datetime as dt
 
 import strawberry
 
@@ -37,7 +37,7 @@ class Division(Node):
         pages(HISTORY_CONFIGS, "division_id", Scope.CONFIG_READ, Order("first_closing", descending=True)),
         "All of them, newest first: the one to come, the one in force, the previous ones.",
     )
-    next_closing_at: datetime.datetime | None = answered(resolve.next_closing_at)
+    next_closing_at: dt.datetime | None = answered(resolve.next_closing_at)
     cycle_closings: CycleClosingConnection | None = stored(
         pages(CLOSINGS, "division_id", Scope.CONFIG_READ, Order("closing_at", descending=True))
     )

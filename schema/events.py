@@ -1,7 +1,7 @@
-"""Events and webhooks, as clients will see them: the contract's types, whose fields are refused until they are recorded."""
+"""Events and webhooks: the contract's types; their fields are refused as long as no events are recorded."""
 
-import datetime
-from typing import Annotated, Any
+import datetime as dt
+from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 from strawberry.scalars import JSON
@@ -13,8 +13,12 @@ from schema.node import Node
 from schema.pages import PageInfo, edge_cursor, edge_node, edges, nodes, page_info, total_count
 from schema.refusals import UserError
 
-AccountType = Annotated["Account", strawberry.lazy("schema.accounts")]  # noqa: F821
-DivisionType = Annotated["Division", strawberry.lazy("schema.divisions")]  # noqa: F821
+if TYPE_CHECKING:
+    from schema.accounts import Account
+    from schema.divisions import Division
+
+AccountType = Annotated["Account", strawberry.lazy("schema.accounts")]
+DivisionType = Annotated["Division", strawberry.lazy("schema.divisions")]
 
 
 @strawberry.type(description="A CloudEvents 1.0 event.")
@@ -25,7 +29,7 @@ class Event(Node):
     subject: str = column("subject", "The id of the account or division.")
     account: AccountType | None = column("account")
     division: DivisionType | None = column("division")
-    time: datetime.datetime = column("time")
+    time: dt.datetime = column("time")
     business_unit: str = column("business_unit")
     data: JSON = column("data")
 
@@ -50,8 +54,8 @@ class Webhook(Node):
     url: str = column("url")
     event_types: list[str] | None = column("event_types", "Null: all.")
     business_unit: str = column("business_unit")
-    created_at: datetime.datetime = column("created_at")
-    last_delivered_at: datetime.datetime | None = column("last_delivered_at")
+    created_at: dt.datetime = column("created_at")
+    last_delivered_at: dt.datetime | None = column("last_delivered_at")
     pending_count: int | None = column("pending_count", "Events that wait for delivery.")
     last_error: str | None = column("last_error")
 
@@ -88,6 +92,3 @@ class CreateWebhookPayload:
 class DeleteWebhookPayload:
     deleted_id: strawberry.ID | None = column("made")
     user_errors: list[UserError] = column("user_errors")
-
-
-Arguments = dict[str, Any]

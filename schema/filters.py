@@ -1,16 +1,16 @@
 """Filters and orders, as clients write them, and which field of a source each key narrows."""
 
-import datetime
+import datetime as dt
 import decimal
 from enum import Enum
 
 import strawberry
 
 from app.domain.ids import Kind
-from app.domain.records import ThresholdState as ThresholdStateValue
+from app.domain.records import ThresholdState
 from resolvers.filters import FilterKey, FilterKind
 
-ThresholdState = strawberry.enum(ThresholdStateValue, name="ThresholdState")
+strawberry.enum(ThresholdState)
 
 _NOTHING = strawberry.UNSET
 
@@ -42,8 +42,8 @@ class DecimalFilter:
 
 @strawberry.input(description="From is inclusive, before is exclusive.")
 class DateTimeFilter:
-    from_: datetime.datetime | None = strawberry.field(name="from", default=_NOTHING)
-    before: datetime.datetime | None = _NOTHING
+    from_: dt.datetime | None = strawberry.field(name="from", default=_NOTHING)
+    before: dt.datetime | None = _NOTHING
 
 
 @strawberry.input

@@ -1,8 +1,8 @@
 """History configurations, closings and what they recorded, as clients see them."""
 
-import datetime
+import datetime as dt
 import decimal
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import strawberry
 
@@ -17,15 +17,18 @@ from schema.node import Node
 from schema.pages import Currency, PageInfo, edge_cursor, edge_node, edges, nodes, page_info, total_count
 from schema.refusals import UserError
 
-DivisionType = Annotated["Division", strawberry.lazy("schema.divisions")]  # noqa: F821
+if TYPE_CHECKING:
+    from schema.divisions import Division
 
-BalanceHistoryConfigStatus = strawberry.enum(Status, name="BalanceHistoryConfigStatus")
+DivisionType = Annotated["Division", strawberry.lazy("schema.divisions")]
+
+strawberry.enum(Status, name="BalanceHistoryConfigStatus")
 
 
 @strawberry.type
 class CycleConfigValidity:
-    start: datetime.datetime = column("start")
-    end: datetime.datetime | None = column("end")
+    start: dt.datetime = column("start")
+    end: dt.datetime | None = column("end")
 
 
 def _closing_time(config: Any, _info: Any) -> str:
@@ -39,7 +42,7 @@ class BalanceHistoryConfig(Node):
     cycle_closing_time: str = answered(_closing_time, "HH:MM:SS in the division's time zone.")
     cycle_event_delay: int = column("delay_minutes", "Minutes between the closing and its events, 5 to 1439.")
     cycle_config_validity: CycleConfigValidity = stored(Same())
-    status: BalanceHistoryConfigStatus = answered(resolve.status)
+    status: Status = answered(resolve.status)
 
 
 @strawberry.type
@@ -85,9 +88,9 @@ class UpdateAccountBalanceHistoryConfigPayload:
 @strawberry.type
 class CycleClosing(Node):
     id: strawberry.ID = stored(Identity(Kind.CLOSING))
-    business_date: datetime.date = column("business_date")
-    closing_at: datetime.datetime = column("closing_at")
-    completed_at: datetime.datetime = column("completed_at", "When the events of this closing were written.")
+    business_date: dt.date = column("business_date")
+    closing_at: dt.datetime = column("closing_at")
+    completed_at: dt.datetime = column("completed_at", "When the events of this closing were written.")
     account_count: int = column("account_count")
 
 
@@ -108,8 +111,8 @@ class CycleClosingConnection:
 @strawberry.type
 class BalanceHistoryEntry(Node):
     id: strawberry.ID = stored(Identity(Kind.HISTORY_ENTRY))
-    business_date: datetime.date = column("business_date")
-    closing_at: datetime.datetime = column("closing_at")
+    business_date: dt.date = column("business_date")
+    closing_at: dt.datetime = column("closing_at")
     currency: Currency = stored(Coded("currency"))
     opening: decimal.Decimal = column("opening")
     closing: decimal.Decimal = column("closing")

@@ -2,10 +2,10 @@
 
 import strawberry
 
-from app.domain.refusals import UserErrorCode as UserErrorCodeValue
+from app.domain.refusals import UserErrorCode
 from schema.fields import column
 
-UserErrorCode = strawberry.enum(UserErrorCodeValue, name="UserErrorCode")
+strawberry.enum(UserErrorCode)
 
 
 @strawberry.type(description="Why a mutation did nothing. All that is wrong is told at once.")

@@ -66,9 +66,7 @@ def _scalar(
     parse_value: Callable[[Any], Any],
     parse_literal: Callable[..., Any],
 ) -> ScalarDefinition:
-    implementation = GraphQLScalarType(
-        name, serialize, parse_value, parse_literal, description=description
-    )
+    implementation = GraphQLScalarType(name, serialize, parse_value, parse_literal, description=description)
     return ScalarDefinition(
         name=name,
         description=description,

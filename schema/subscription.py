@@ -11,7 +11,9 @@ from schema.events import Event
 
 @strawberry.type
 class Subscription:
-    @strawberry.subscription(description="Every entry from now on; of these accounts, or of all that the caller may see.")
+    @strawberry.subscription(
+        description="Every entry from now on; of these accounts, or of all that the caller may see."
+    )
     async def balance_created(
         self, account_ids: list[strawberry.ID] | None = strawberry.UNSET, after: str | None = strawberry.UNSET
     ) -> AsyncIterator[Balance]:

@@ -46,7 +46,8 @@ class Gateway:
         self.now = NOW
         rules = BatchRules(limits.pop("balance_types", None), timedelta(days=3660))
         self.limits = Limits(
-            **{"page_size": 1000, "batch_items": 10_000, "series_points": 2000, "currency": "EUR", **limits}, batch=rules
+            **{"page_size": 1000, "batch_items": 10_000, "series_points": 2000, "currency": "EUR", **limits},
+            batch=rules,
         )
         self._run = Runner(schema, lambda caller: Context(caller, self.store, self.now, self.limits))
 
@@ -69,10 +70,10 @@ class Gateway:
             seen.append(statement)
 
         engines = self.store.engines
-        for engine in {id(engine): engine for engine in engines}.values():
+        for engine in {id(engine.pool): engine for engine in engines}.values():
             event.listen(engine, "before_cursor_execute", note)
         yield seen
-        for engine in {id(engine): engine for engine in engines}.values():
+        for engine in {id(engine.pool): engine for engine in engines}.values():
             event.remove(engine, "before_cursor_execute", note)
 
 

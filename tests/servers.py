@@ -26,10 +26,10 @@ _POLL_SECONDS = 0.05
 _PORT_TRIES_MAX = 3
 _LOG_LINES_SHOWN = 200
 
-_started: "list[Gateway]" = []
+_started: "list[GatewayProcess]" = []
 
 
-class Gateway:
+class GatewayProcess:
     """A gateway's process: started when entered, stopped with SIGTERM when left."""
 
     def __init__(self, database_url: str, folder: Path, settings: Mapping[str, str] | None = None) -> None:
@@ -155,10 +155,10 @@ def run(database_url: str, *arguments: str, settings: Mapping[str, str] | None =
 
 
 @contextmanager
-def serving(database_url: str, folder: Path, **settings: str) -> Iterator[Gateway]:
+def serving(database_url: str, folder: Path, **settings: str) -> Iterator[GatewayProcess]:
     """A gateway on a database; settings by their names in lower case, without the prefix."""
     given = {f"{_ENVIRONMENT_PREFIX}{name.upper()}": value for name, value in settings.items()}
-    with Gateway(database_url, folder, given) as gateway:
+    with GatewayProcess(database_url, folder, given) as gateway:
         yield gateway
 
 

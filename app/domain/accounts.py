@@ -159,7 +159,7 @@ class Thresholds(NamedTuple):
     high: Decimal | None
 
     def state_of(self, balance: Decimal) -> ThresholdState:
-        """Where a balance stands; strictly outside counts, equality does not (YETI switch: account_balance_threshold)."""
+        """Where a balance stands. Strictly outside counts, equality does not (YETI switch)."""
         if self.low is not None and balance < self.low:
             return ThresholdState.LOW
         if self.high is not None and balance > self.high:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 
 class Operator(StrEnum):
-    """How a field is compared with a value. Texts compare exactly, save for the last three, which ignore letter case."""
+    """How a field is compared with a value. Texts compare exactly; the last three ignore letter case."""
 
     EQ = "eq"
     NOT_EQ = "notEq"

@@ -177,8 +177,8 @@ YER 2 Yemeni Rial
 ZAR 2 Rand
 ZMW 2 Zambian Kwacha
 ZWG 2 Zimbabwe Gold
-"""
-"""One currency a line, as ISO 4217 lists them. Codes without a minor unit (metals, funds, tests) are no currencies here."""
+"""  # noqa: RUF001 - the list's own apostrophe.
+"""One currency a line, as ISO 4217 lists them; codes without a minor unit (metals, funds, tests) are none."""
 
 
 def _read(table: str) -> dict[str, Currency]:

@@ -14,9 +14,12 @@ _CODE = re.compile(r"[A-Za-z0-9-]+", re.ASCII)
 def violations_of(
     code: str, name: str | None, description: str | None, timezone: str | None, parent_code: str | None
 ) -> list[Violation]:
-    """All fields of a new division that are wrong by themselves."""
+    """All fields of a new division that are wrong by themselves (WDIV0011).
+
+    An empty parent code is no wrong field but names no division: see parent_not_found.
+    """
     found = _code_violations(code, "division_code", "code")
-    if parent_code is not None:
+    if parent_code:
         found += _code_violations(parent_code, "parent_code", "parentCode")
     for text, key, longest in ((name, "name", NAME_MAX), (description, "description", DESCRIPTION_MAX)):
         if text is None:
@@ -49,9 +52,11 @@ def _too_long(name: str, key: str, longest: int) -> Violation:
 
 
 def code_taken() -> Violation:
+    """A code is unique within a business unit (WDIV0016)."""
     message = "A division with the same code already exists"
     return Violation(UserErrorCode.TAKEN, message, ("input", "code"), "WDIV0016")
 
 
 def parent_not_found() -> Violation:
+    """A parent is in the same business unit (WDIV0017)."""
     return Violation(UserErrorCode.NOT_FOUND, "Parent division not found", ("input", "parentCode"), "WDIV0017")

@@ -5,12 +5,12 @@ Source: Pismo, account balance history configuration v1 (create and update), wit
 
 import re
 from collections.abc import Iterator, Sequence
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from app.domain.cycles import Closing, closings_after, next_closing
+from app.domain.cycles import Closing, closing_at, closings_after, next_closing
 from app.domain.refusals import UserErrorCode, Violation
 
 FIELD_RULES = "WCFG0002"
@@ -23,15 +23,21 @@ CLOSING_TIME_MAX = 8
 DELAY_MINUTES_MIN, DELAY_MINUTES_MAX = 5, 1439
 
 _CLOCK = re.compile(r"(?:([01]?\d|2[0-3]):([0-5]?\d):)?([0-5]?\d)", re.ASCII)
+_LAST_SECOND = time(23, 59, 59)
 
 
 class HistoryConfig(NamedTuple):
-    """How a division keeps history, from its first closing until the next configuration's first closing."""
+    """How a division keeps history, from its first closing until the next configuration's first closing.
+
+    Instants are in UTC. At most one configuration of a division has not started; the newest has no end.
+    """
 
     id: int
     division_id: int
     closing_time: time
+    """By the clocks of the division's time zone, in whole seconds."""
     delay_minutes: int
+    """Minutes between a closing and its events, elapsed time; 5 to 1439."""
     first_closing: datetime
     """The first closing that it governs."""
     start: datetime
@@ -45,6 +51,8 @@ class HistoryConfig(NamedTuple):
 
 
 class Status(StrEnum):
+    """Where a configuration stands at an instant."""
+
     PENDING = "PENDING"
     IN_FORCE = "IN_FORCE"
     ENDED = "ENDED"
@@ -69,7 +77,7 @@ def parse_closing_time(text: str) -> time | None:
 
 
 def create_violations(division_code: str, closing_time: str, delay: int) -> list[Violation]:
-    """All fields that are wrong; an empty text counts as missing."""
+    """All fields that are wrong (WCFG0002); an empty text counts as missing."""
     found = []
     if not division_code:
         found.append(_required("division_code", "divisionCode"))
@@ -79,8 +87,12 @@ def create_violations(division_code: str, closing_time: str, delay: int) -> list
 
 
 def update_violations(closing_time: str | None, delay: int | None) -> list[Violation]:
-    """All fields that are wrong of an update; neither of them is wrong too."""
-    if closing_time is None and delay is None:
+    """All fields that are wrong of an update (WCFG0002); neither of them is wrong too.
+
+    An empty closing time counts as missing: alone it is neither field. Beside a delay it is refused rather than passed
+    over in silence.
+    """
+    if not closing_time and delay is None:
         message = "cycle_closing_time or cycle_event_delay params must be provided"
         return [Violation(UserErrorCode.REQUIRED, message, ("input",), FIELD_RULES)]
     found = [] if closing_time is None else list(_closing_time_violations(closing_time))
@@ -117,14 +129,17 @@ def _delay_violations(minutes: int) -> Iterator[Violation]:
 
 
 def division_not_found(*path: str) -> Violation:
+    """No such division for this caller (WCFG0003)."""
     return Violation(UserErrorCode.NOT_FOUND, "Division not found", path, DIVISION_NOT_FOUND)
 
 
 def already_configured(*path: str) -> Violation:
+    """A division is configured once, then updated (WCFG0004)."""
     return Violation(UserErrorCode.CONFLICT, "Division already configured", path, ALREADY_CONFIGURED)
 
 
 def config_not_found(*path: str) -> Violation:
+    """An update of a division that was never configured (WCFG0005)."""
     message = "Account balance history config not found"
     return Violation(UserErrorCode.NOT_FOUND, message, path, CONFIG_NOT_FOUND)
 
@@ -146,17 +161,49 @@ def replaces(newest: HistoryConfig, now: datetime) -> bool:
 def next_planned(
     running: HistoryConfig, now: datetime, closing_time: time | None, delay_minutes: int | None, zone: ZoneInfo
 ) -> Planned:
-    """The configuration that follows a running one: from the second next closing at the running closing time."""
-    closings = closings_after(now, running.closing_time, zone)
+    """The configuration that follows a running one: from the second closing after now that the running one governs.
+
+    What is not given stays as it is.
+    """
+    closings = closings_governed([running], now, zone)
     next(closings)
+    first, _ = next(closings)
     return _planned(
-        next(closings),
+        first,
         running.closing_time if closing_time is None else closing_time,
         running.delay_minutes if delay_minutes is None else delay_minutes,
     )
 
 
+class Replaced(NamedTuple):
+    """An update that changes the newest configuration in place; its first closing, start and end stay."""
+
+    config: HistoryConfig
+
+
+class Followed(NamedTuple):
+    """An update that ends the newest configuration where a new one starts."""
+
+    ended: HistoryConfig
+    planned: Planned
+
+
+def changed(
+    newest: HistoryConfig, now: datetime, closing_time: time | None, delay_minutes: int | None, zone: ZoneInfo
+) -> Replaced | Followed:
+    """What an update now writes. What is not given stays as it is."""
+    if not replaces(newest, now):
+        planned = next_planned(newest, now, closing_time, delay_minutes, zone)
+        return Followed(newest._replace(end=planned.start), planned)
+    if closing_time is not None:
+        newest = newest._replace(closing_time=closing_time)
+    if delay_minutes is not None:
+        newest = newest._replace(delay_minutes=delay_minutes)
+    return Replaced(newest)
+
+
 def status_of(config: HistoryConfig, now: datetime) -> Status:
+    """Where now lies in a configuration's validity, [start, end)."""
     if now < config.start:
         return Status.PENDING
     return Status.IN_FORCE if config.end is None or now < config.end else Status.ENDED
@@ -168,24 +215,63 @@ def closings_governed(
     """Every closing of a division strictly after an instant, oldest first, with the configuration that governs it.
 
     A configuration governs its first closing and then its closing time on each local day after that one's; the one
-    before governs every closing before. `configs` are in order of their first closings.
+    before governs every closing before, even where its own delay carries that past its end. `configs` are all of a
+    division's, in order of their first closings. Without end, but where there is no configuration.
     """
-    for config, following in zip(configs, [*configs[1:], None], strict=True):
-        since = max(after, config.first_closing - timedelta(microseconds=1))
-        for closing in _governed_by(config, since, zone):
+    befores, followings = [None, *configs[:-1]], [*configs[1:], None]
+    for before, config, following in zip(befores, configs, followings, strict=True):
+        if following is not None and following.first_closing <= after:
+            continue
+        for closing in _governed_by(config, before, after, zone):
             if following is not None and closing.at >= following.first_closing:
                 break
             yield closing, config
 
 
-def _governed_by(config: HistoryConfig, since: datetime, zone: ZoneInfo) -> Iterator[Closing]:
-    """The closings of a configuration strictly after an instant: its first one, then its time on each later day."""
-    first_day = config.first_closing.astimezone(zone).date()
-    if config.first_closing > since:
-        yield Closing(first_day, config.first_closing)
-    for closing in closings_after(max(since, config.first_closing), config.closing_time, zone):
-        if closing.business_date > first_day:
+def _governed_by(
+    config: HistoryConfig, before: HistoryConfig | None, after: datetime, zone: ZoneInfo
+) -> Iterator[Closing]:
+    """The closings of a configuration strictly after an instant, as if none followed it."""
+    first = Closing(_first_day(config, before, zone), config.first_closing)
+    if first.at > after:
+        yield first
+    # Behind a gap over midnight a new closing time may mean the first closing's very instant on the day after: that day
+    # has closed with it.
+    for closing in closings_after(max(after, first.at), config.closing_time, zone):
+        if closing.business_date > first.business_date:
             yield closing
+
+
+def _first_day(config: HistoryConfig, before: HistoryConfig | None, zone: ZoneInfo) -> date:
+    """The local day that a configuration's first closing was meant for."""
+    shown = config.first_closing.astimezone(zone).date()
+    day_before = shown - timedelta(days=1)
+    if closing_at(day_before, _LAST_SECOND, zone) != config.first_closing:
+        return shown
+    # A gap over midnight ends here, so that two days can close at this instant. It was found by the closing time of
+    # the configuration before. The first one's own may have been replaced since: then the earlier day, so that none is
+    # lost.
+    clock = config.closing_time if before is None else before.closing_time
+    return shown if closing_at(shown, clock, zone) == config.first_closing else day_before
+
+
+def closings_due(
+    configs: Sequence[HistoryConfig], after: Closing | None, until: datetime, zone: ZoneInfo
+) -> Iterator[tuple[Closing, HistoryConfig]]:
+    """The closings that come after a division's last one and are due: the delay has passed. Oldest first.
+
+    A closing is not due before an older one: where a delay shrinks, the younger one waits. `after` is the last closing
+    that was carried out, None where there was none; its day does not close again, whatever has been configured since.
+    `configs` are all of the division's, in order of their first closings.
+    """
+    if not configs:
+        return
+    since = configs[0].first_closing - timedelta(microseconds=1) if after is None else after.at
+    for closing, config in closings_governed(configs, since, zone):
+        if closing.at + config.delay > until:
+            return
+        if after is None or closing.business_date > after.business_date:
+            yield closing, config
 
 
 def next_closing_at(configs: Sequence[HistoryConfig], now: datetime, zone: ZoneInfo) -> datetime | None:

@@ -82,6 +82,6 @@ class Page(Protocol):
         """Record fields of the rows with these ids, beside their parent's key."""
         ...
 
-    def ordering(self, columns: Mapping[str, ColumnElement[Any]]) -> Sequence[ColumnElement[Any]]:
+    def ordering(self, columns: Any) -> Sequence[ColumnElement[Any]]:
         """The page's order over the columns of a record."""
         ...

@@ -28,7 +28,8 @@ class Directory:
         if not wanted:
             return {}
         statement = select(t.units.c.name, t.units.c.id).where(among(self._dialect, t.units.c.name, sorted(wanted)))
-        return {name: number for name, number in await self._connection.execute(statement)}
+        rows = await self._connection.execute(statement)
+        return {row[0]: row[1] for row in rows}
 
     async def add_unit(self, name: str) -> int:
         """Bring a business unit into being; raises IntegrityError where another transaction just did."""

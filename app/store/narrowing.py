@@ -47,6 +47,11 @@ def _comparison(dialect: Dialect, field: Field, operator: Operator, value: Any) 
 
 
 def _compared(dialect: Dialect, field: Field, operator: Operator, value: Any) -> ColumnElement[bool]:
+    sql: ColumnElement[bool] = _compared_sql(dialect, field, operator, value)
+    return sql
+
+
+def _compared_sql(dialect: Dialect, field: Field, operator: Operator, value: Any) -> Any:
     column = field.column
     match operator:
         case Operator.EQ:

@@ -1,6 +1,6 @@
 """Readings of sources: look-ups, pages, counts and totals, all bounded to the caller's business units."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -65,10 +65,9 @@ class WindowPage(NamedTuple):
         statement = statement.select_from(view.tables).where(*where).order_by(*_order_by(view, window, descending))
         return statement.limit(_exactly(window.limit)).correlate(parents)
 
-    def ordering(self, columns: Mapping[str, ColumnElement[Any]]) -> Sequence[ColumnElement[Any]]:
+    def ordering(self, columns: Any) -> Sequence[ColumnElement[Any]]:
         descending = self.window.order.descending
-        ordered = [columns[self.window.order.field], columns["id"]]
-        return [column.desc() if descending else column.asc() for column in ordered]
+        return _ordered(columns, self.window.order.field, descending=descending)
 
 
 def _labelled(view: View) -> list[ColumnElement[Any]]:
@@ -85,6 +84,12 @@ def _order_by(view: View, window: Window, descending: bool) -> list[ColumnElemen
     field = window.order.field
     columns = [view.id] if field == "id" else [view.columns[field], view.tie(field)]
     return [column.desc() if descending else column.asc() for column in columns]
+
+
+def _ordered(columns: Any, field: str, *, descending: bool) -> list[ColumnElement[Any]]:
+    """A list's order over the columns of a record; the id breaks ties in the same direction."""
+    ordered = [columns["id"]] if field == "id" else [columns[field], columns["id"]]
+    return [column.desc() if descending else column.asc() for column in ordered]
 
 
 def _exactly(limit: int) -> ColumnElement[int]:
@@ -153,13 +158,9 @@ class Reads:
         statement = self._dialect.first_of_each(parents, page)
         descending = window.order.descending != window.from_end
         merged = statement.subquery()
-        ordered = [merged.c[window.order.field], merged.c.id]
         columns = [merged.c[name] for name in source.record._fields]
-        statement = (
-            select(*columns)
-            .order_by(*(column.desc() if descending else column.asc() for column in ordered))
-            .limit(_exactly(window.limit))
-        )
+        statement = select(*columns).order_by(*_ordered(merged.c, window.order.field, descending=descending))
+        statement = statement.limit(_exactly(window.limit))
         rows = (await self._connection.execute(statement)).all()
         records = [source.record._make(row) for row in rows]
         return records[::-1] if window.from_end else records

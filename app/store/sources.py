@@ -1,4 +1,4 @@
-"""What can be listed and looked up: each source's tables, its record, and the fields that it is narrowed and ordered by.
+"""What can be listed and looked up: each source's tables, its record, and the fields that narrow and order it.
 
 A source is a declaration. Pages, look-ups, counts and totals are made from it (app.store.reads), so a new column is one
 line here and one in the record.
@@ -53,8 +53,7 @@ class Source(NamedTuple):
     view: Callable[[], View]
 
 
-def _columns(
-    record: type[Any], table: Mapping[str, Any], **others: ColumnElement[Any]
+def _columns(record: type[Any], table: Any, **others: ColumnElement[Any]
 ) -> dict[str, ColumnElement[Any]]:
     return {name: others[name] if name in others else table[name] for name in record._fields}
 

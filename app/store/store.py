@@ -67,15 +67,14 @@ class Store:
         """
         async with self._seats:
             with told_plainly():
-                async with self._readers.connect() as connection:
-                    async with self._limited(connection):
-                        yield Reads(connection, self.dialect, units)
+                async with self._readers.connect() as connection, self._limited(connection):
+                    yield Reads(connection, self.dialect, units)
 
     async def work(self, units: Units, act: Callable[[Work], Awaitable[T]]) -> T:
         """Do something in one transaction: committed when `act` returns, else nothing of it happened.
 
         `act` is done again, from the start, where it lost a race: a unique key that was free when it looked was taken
-        when it wrote, or PostgreSQL broke a deadlock. So a rule is decided by what it reads, and the constraint holds it.
+        when it wrote, or PostgreSQL broke a deadlock. So rules are decided by what it reads, and constraints hold them.
         Raises Refusal UNAVAILABLE where the database doesn't answer or the race is lost too often.
         """
         for _ in range(TRIES_MAX):

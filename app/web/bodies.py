@@ -117,7 +117,7 @@ class JsonReader:
         return value
 
     def _check_depth(self, value: Any) -> None:
-        level = [[value]]
+        level: list[Any] = [[value]]
         for _ in range(self._depth_max + 1):
             # An exact comparison of types is enough, and fast, for what the decoder made itself.
             level = [

@@ -19,6 +19,8 @@ HEADER_BYTES_MAX = 32_768
 URL_MAX = 16_384
 """Bytes of a request's path and query."""
 
+_CONTINUE = b"100-continue"
+
 
 async def refuse(scope: Scope, send: Send, status: int, message: str, *, kept: bool = False) -> None:
     """Answer BAD_REQUEST with a status, or close a WebSocket. Unless `kept` it ends the connection: its rest may not
@@ -72,11 +74,11 @@ class HostGuard:
 
 
 class FramingGuard:
-    """Refuses requests that are too big before their body, or framed in ways that two readers understand differently.
+    """Refuses what is too big before its body comes, or expects what is not done.
 
     431: more than `headers_max` headers, or `header_bytes_max` bytes of them. 414: a path and query of more than
-    `url_max` bytes. 400: both Content-Length and Transfer-Encoding (RFC 9112, section 6.1, lets a server refuse that).
-    501: a transfer coding other than chunked. 417: an expectation other than 100-continue (RFC 9110, section 10.1.1).
+    `url_max` bytes. 417: an expectation other than 100-continue (RFC 9110, section 10.1.1).
+    What two readers could frame differently (RFC 9112, sections 6.1 and 11.2) the server's parser refuses itself.
     """
 
     def __init__(
@@ -110,20 +112,10 @@ class FramingGuard:
             return 431, f"A request's headers have at most {self._header_bytes_max} bytes."
         if len(scope["raw_path"]) + len(scope["query_string"]) > self._url_max:
             return 414, f"A request's path and query have at most {self._url_max} bytes."
-        headers = dict(pairs)
-        if b"transfer-encoding" in headers:
-            return _coding_fault(headers)
-        if b"expect" in headers and headers[b"expect"].lower() != b"100-continue":
+        expectation = dict(pairs).get(b"expect", _CONTINUE)
+        if expectation.lower() != _CONTINUE:
             return 417, "The only expectation that is met is 100-continue."
         return None
-
-
-def _coding_fault(headers: Mapping[bytes, bytes]) -> tuple[int, str] | None:
-    if b"content-length" in headers:
-        return 400, "A request has Content-Length or Transfer-Encoding, not both."
-    if headers[b"transfer-encoding"].lower() != b"chunked":
-        return 501, "The only transfer coding that is understood is chunked."
-    return None
 
 
 SAFE_HEADERS: Mapping[bytes, bytes] = {

@@ -37,7 +37,7 @@ class Coercions:
         found = self._of.get(key)
         if found is None:
             # An input type may hold itself: until its code is made, look it up when it runs.
-            self._of[key] = lambda value: self._of[key](value)
+            self._of[key] = lambda value: self._of[key](value)  # noqa: PLW0108 - the look-up must come later.
             found = self._of[key] = self._made(type_)
         return found
 

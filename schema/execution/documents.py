@@ -12,7 +12,7 @@ from graphql import (
     parse,
     validate,
 )
-from graphql.execution.executor import FragmentDetails
+from graphql.execution.collect_fields import FragmentDetails
 from graphql.execution.get_variable_signature import GraphQLVariableSignature, get_variable_signature
 from graphql.language import BREAK, OperationType, Visitor, visit
 
@@ -98,9 +98,7 @@ class Documents:
 
 
 def _operations(schema: GraphQLSchema, document: DocumentNode) -> dict[str | None, Operation]:
-    definitions = {
-        node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)
-    }
+    definitions = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
     fragments = {name: FragmentDetails(node, None) for name, node in definitions.items()}
     operations: dict[str | None, Operation] = {}
     for node in document.definitions:

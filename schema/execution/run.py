@@ -81,7 +81,7 @@ class Runner:
             default_field_resolver,
             default_type_resolver,
             default_field_resolver,
-            False,  # noqa: FBT003 - enable_early_execution
+            False,
             None,
             None,
             None,

@@ -22,8 +22,9 @@ async def filled(gateway: Gateway) -> Gateway:
           createContractor(input: {name: "Acme", isCustomer: true}) { contractor { id } }
           createContact(input: {contractorId: "contractor_1", email: "treasury@acme.example"}) { contact { id } }
           createDivision(input: {code: "my-division"}) { division { id } }
-          createAccount(input: {name: "Main", contractorId: "contractor_1", externalId: "EXT-1", divisionCode: "my-division"})
-            { account { id } userErrors { message } }
+          createAccount(
+            input: {name: "Main", contractorId: "contractor_1", externalId: "EXT-1", divisionCode: "my-division"}
+          ) { account { id } userErrors { message } }
         }"""
     )
     assert made.sound()["createAccount"]["account"] == {"id": "account_1"}

@@ -104,7 +104,9 @@ def amlyze(moment_key: str, first: str = "accountExtId0", second: str = "account
 async def two_units(gateway: Gateway) -> Gateway:
     for unit in ("businessUnit0", "businessUnit1"):
         contractor = await gateway.ask(
-            "mutation ($unit: String!) { createContractor(input: {name: \"C\", businessUnit: $unit, isVendor: true}) { contractor { id } } }",
+            """mutation ($unit: String!) {
+              createContractor(input: {name: "C", businessUnit: $unit, isVendor: true}) { contractor { id } }
+            }""",
             unit=unit,
         )
         id = contractor.sound()["createContractor"]["contractor"]["id"]
@@ -130,7 +132,13 @@ async def test_amlyze_batch_is_accepted_and_sent_twice_is_O005(two_units: Gatewa
     }
     again = (await two_units.ask(REGISTER, input=amlyze(moment_key))).sound()["registerBatchAccountBalances"]
     assert [
-        (result["resultType"], result["errorCode"], result["errorDescription"], result["sameContent"], result["balance"]["id"])
+        (
+            result["resultType"],
+            result["errorCode"],
+            result["errorDescription"],
+            result["sameContent"],
+            result["balance"]["id"],
+        )
         for result in again["results"]
     ] == [
         ("REQUEST_REJECTED", "O005", "CommunicationNumber already used", True, "balance_1"),
@@ -163,7 +171,9 @@ async def test_a_batch_is_answered_item_by_item_with_the_first_code_that_applies
         {**good, "communicationNumber": "x"},
     ]
     answer = (await filled.ask(REGISTER, input={"accountBalances": items})).sound()["registerBatchAccountBalances"]
-    assert [(each["index"], each["errorCode"], each["errorField"], each["errorDescription"]) for each in answer["results"]] == [
+    assert [
+        (each["index"], each["errorCode"], each["errorField"], each["errorDescription"]) for each in answer["results"]
+    ] == [
         (0, None, None, None),
         (1, "O005", "communicationNumber", "CommunicationNumber already used"),
         (2, "O005", "communicationNumber", "CommunicationNumber already used"),
@@ -185,7 +195,13 @@ async def test_a_batch_is_answered_item_by_item_with_the_first_code_that_applies
 
 
 async def test_validating_a_batch_stores_nothing_and_takes_no_number(filled: Gateway) -> None:
-    item = {"communicationNumber": "n", "requester": "r", "accountExtId": "EXT-1", "value": 1, "balanceAt": "2026-01-01T00:00:00Z"}
+    item = {
+        "communicationNumber": "n",
+        "requester": "r",
+        "accountExtId": "EXT-1",
+        "value": 1,
+        "balanceAt": "2026-01-01T00:00:00Z",
+    }
     validate = REGISTER.replace("mutation", "query").replace("registerBatch", "validateBatch")
     for _ in range(2):
         answer = (await filled.ask(validate, input={"accountBalances": [item, item]})).sound()
@@ -196,8 +212,16 @@ async def test_validating_a_batch_stores_nothing_and_takes_no_number(filled: Gat
 
 async def test_a_single_update_is_a_batch_of_one(filled: Gateway) -> None:
     answer = await filled.ask(
-        "mutation ($input: AccountBalanceInput!) { updateAccountBalance(input: $input) { resultType index balance { amount } } }",
-        input={"communicationNumber": "n", "requester": "r", "accountExtId": "EXT-1", "value": "1.50", "updateAt": "2026-01-01T00:00:00Z"},
+        """mutation ($input: AccountBalanceInput!) {
+          updateAccountBalance(input: $input) { resultType index balance { amount } }
+        }""",
+        input={
+            "communicationNumber": "n",
+            "requester": "r",
+            "accountExtId": "EXT-1",
+            "value": "1.50",
+            "updateAt": "2026-01-01T00:00:00Z",
+        },
     )
     assert answer.sound()["updateAccountBalance"] == {
         "resultType": "REQUEST_ACCEPTED",
@@ -224,12 +248,48 @@ async def test_pismo_example_starts_with_the_next_closing_and_its_delay(filled: 
     ("change", "code", "message", "path", "documented"),
     [
         ({"divisionCode": ""}, "REQUIRED", "division_code is a required field", "divisionCode", "WCFG0002"),
-        ({"divisionCode": "x" * 37}, "TOO_LONG", "division_code must be a maximum of 36 characters in length", "divisionCode", "WCFG0002"),
-        ({"cycleClosingTime": ""}, "REQUIRED", "cycle_closing_time is a required field", "cycleClosingTime", "WCFG0002"),
-        ({"cycleClosingTime": "022:00:00"}, "TOO_LONG", "cycle_closing_time must be a maximum of 8 characters in length", "cycleClosingTime", "WCFG0002"),
-        ({"cycleClosingTime": "22:00"}, "INVALID", "cycle_closing_time has an invalid time format: 22:00", "cycleClosingTime", "WCFG0002"),
-        ({"cycleEventDelay": 4}, "OUT_OF_RANGE", "cycle_event_delay must be 5 or greater", "cycleEventDelay", "WCFG0002"),
-        ({"cycleEventDelay": 1440}, "OUT_OF_RANGE", "cycle_event_delay must be 1,439 or less", "cycleEventDelay", "WCFG0002"),
+        (
+            {"divisionCode": "x" * 37},
+            "TOO_LONG",
+            "division_code must be a maximum of 36 characters in length",
+            "divisionCode",
+            "WCFG0002",
+        ),
+        (
+            {"cycleClosingTime": ""},
+            "REQUIRED",
+            "cycle_closing_time is a required field",
+            "cycleClosingTime",
+            "WCFG0002",
+        ),
+        (
+            {"cycleClosingTime": "022:00:00"},
+            "TOO_LONG",
+            "cycle_closing_time must be a maximum of 8 characters in length",
+            "cycleClosingTime",
+            "WCFG0002",
+        ),
+        (
+            {"cycleClosingTime": "22:00"},
+            "INVALID",
+            "cycle_closing_time has an invalid time format: 22:00",
+            "cycleClosingTime",
+            "WCFG0002",
+        ),
+        (
+            {"cycleEventDelay": 4},
+            "OUT_OF_RANGE",
+            "cycle_event_delay must be 5 or greater",
+            "cycleEventDelay",
+            "WCFG0002",
+        ),
+        (
+            {"cycleEventDelay": 1440},
+            "OUT_OF_RANGE",
+            "cycle_event_delay must be 1,439 or less",
+            "cycleEventDelay",
+            "WCFG0002",
+        ),
         ({"divisionCode": "other"}, "NOT_FOUND", "Division not found", "divisionCode", "WCFG0003"),
     ],
 )
@@ -261,7 +321,9 @@ async def test_a_division_is_configured_once(filled: Gateway) -> None:
 
 async def test_a_pending_configuration_is_replaced_in_place(filled: Gateway) -> None:
     filled.now = datetime(2023, 5, 1, 18, tzinfo=UTC)
-    await filled.ask(CREATE_CONFIG, input={"divisionCode": "my-division", "cycleClosingTime": "22:00:00", "cycleEventDelay": 10})
+    await filled.ask(
+        CREATE_CONFIG, input={"divisionCode": "my-division", "cycleClosingTime": "22:00:00", "cycleEventDelay": 10}
+    )
     filled.now = datetime(2023, 5, 1, 22, 10, tzinfo=UTC)
     answer = await filled.ask(UPDATE_CONFIG, code="my-division", input={"cycleClosingTime": "23:00:00"})
     assert answer.sound()["updateAccountBalanceHistoryConfig"]["balanceHistoryConfig"] == {
@@ -274,7 +336,9 @@ async def test_a_pending_configuration_is_replaced_in_place(filled: Gateway) -> 
 
 async def test_a_running_configuration_is_followed_after_the_second_next_closing(filled: Gateway) -> None:
     filled.now = datetime(2023, 4, 1, tzinfo=UTC)
-    await filled.ask(CREATE_CONFIG, input={"divisionCode": "my-division", "cycleClosingTime": "22:00:00", "cycleEventDelay": 10})
+    await filled.ask(
+        CREATE_CONFIG, input={"divisionCode": "my-division", "cycleClosingTime": "22:00:00", "cycleEventDelay": 10}
+    )
     filled.now = datetime(2023, 5, 1, 18, tzinfo=UTC)
     answer = await filled.ask(UPDATE_CONFIG, code="my-division", input={"cycleEventDelay": 30})
     assert answer.sound()["updateAccountBalanceHistoryConfig"]["balanceHistoryConfig"] == {
@@ -305,12 +369,22 @@ async def test_a_running_configuration_is_followed_after_the_second_next_closing
 @pytest.mark.parametrize(
     ("code", "body", "expected"),
     [
-        ("my-division", {}, ("REQUIRED", "cycle_closing_time or cycle_event_delay params must be provided", ["input"], "WCFG0002")),
-        ("my-division", {"cycleEventDelay": 9}, ("NOT_FOUND", "Account balance history config not found", ["divisionCode"], "WCFG0005")),
+        (
+            "my-division",
+            {},
+            ("REQUIRED", "cycle_closing_time or cycle_event_delay params must be provided", ["input"], "WCFG0002"),
+        ),
+        (
+            "my-division",
+            {"cycleEventDelay": 9},
+            ("NOT_FOUND", "Account balance history config not found", ["divisionCode"], "WCFG0005"),
+        ),
         ("other", {"cycleEventDelay": 9}, ("NOT_FOUND", "Division not found", ["divisionCode"], "WCFG0003")),
     ],
 )
-async def test_updates_of_nothing_are_refused(filled: Gateway, code: str, body: dict[str, Any], expected: tuple[Any, ...]) -> None:
+async def test_updates_of_nothing_are_refused(
+    filled: Gateway, code: str, body: dict[str, Any], expected: tuple[Any, ...]
+) -> None:
     answer = (await filled.ask(UPDATE_CONFIG, code=code, input=body)).sound()["updateAccountBalanceHistoryConfig"]
     assert [tuple(error.values()) for error in answer["userErrors"]] == [expected]
 
@@ -409,9 +483,17 @@ UPDATE_ACCOUNT = """mutation ($id: ID!, $input: UpdateAccountInput!) {
 
 async def test_an_update_leaves_what_is_absent_and_clears_what_is_null(filled: Gateway) -> None:
     await filled.ask(UPDATE_ACCOUNT, id="account_1", input={"balanceLowThreshold": "7.5", "vat": 5})
-    answer = await filled.ask(UPDATE_ACCOUNT, id="account_1", input={"externalId": None, "divisionCode": None, "name": "New"})
+    answer = await filled.ask(
+        UPDATE_ACCOUNT, id="account_1", input={"externalId": None, "divisionCode": None, "name": "New"}
+    )
     account = answer.sound()["updateAccount"]["account"]
-    assert (account["name"], account["externalId"], account["balanceLowThreshold"], account["vat"], account["division"]) == (
+    assert (
+        account["name"],
+        account["externalId"],
+        account["balanceLowThreshold"],
+        account["vat"],
+        account["division"],
+    ) == (
         "New",
         None,
         "7.5",
@@ -435,7 +517,9 @@ async def test_the_rules_hold_for_the_account_as_it_would_be(filled: Gateway) ->
 
 async def test_thresholds_follow_the_balance_and_the_bounds(filled: Gateway) -> None:
     entry = {"amount": 10, "timestamp": "2026-01-01T00:00:00Z", "currency": {"code": "EUR"}}
-    first = await filled.ask(UPDATE_ACCOUNT, id="account_1", input={"balanceLowThreshold": 10, "balanceHighThreshold": 20})
+    first = await filled.ask(
+        UPDATE_ACCOUNT, id="account_1", input={"balanceLowThreshold": 10, "balanceHighThreshold": 20}
+    )
     assert first.sound()["updateAccount"]["account"]["thresholdState"] == "NONE"
     states = []
     for amount, day in ((10, 1), ("9.9999", 2), (10, 3), (21, 4), (20, 5)):

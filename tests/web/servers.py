@@ -54,9 +54,7 @@ class Served:
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
 
-    def ask(
-        self, method: str, path: str, headers: Iterable[tuple[str, str]] = (), body: bytes | None = None
-    ) -> Reply:
+    def ask(self, method: str, path: str, headers: Iterable[tuple[str, str]] = (), body: bytes | None = None) -> Reply:
         """Send these headers and no others, save Host and Content-Length where they are not among them."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=SECONDS)
         try:

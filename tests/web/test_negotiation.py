@@ -94,7 +94,7 @@ def test_events_are_for_who_names_them_above_all_else(accept: bytes, media: Medi
     assert chosen(accept, events=True) is media
 
 
-@given(st.binary(max_size=60) | st.text("aplication/json*,;=q.01\" ", max_size=60).map(str.encode))
+@given(st.binary(max_size=60) | st.text('aplication/json*,;=q.01" ', max_size=60).map(str.encode))
 def test_no_accept_header_breaks_anything(accept: bytes) -> None:
     assert chosen(accept) in {None, Media.JSON, Media.GRAPHQL}
 
