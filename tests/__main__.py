@@ -61,7 +61,7 @@ def _all_steps() -> list[Step]:
         Step("ruff check", lambda: _succeeds(PROGRAMS / "ruff", "check", ".")),
         Step("ruff format", lambda: _succeeds(PROGRAMS / "ruff", "format", "--check", ".")),
         Step("mypy", lambda: _succeeds(PYTHON, "-m", "mypy")),
-        Step("lint-imports", lambda: _succeeds(PROGRAMS / "lint-imports", "--no-cache")),
+        Step("lint-imports", lambda: _succeeds(PROGRAMS / "lint-imports", "--no-cache", "--no-logo")),
         Step("schema on file", _schema_is_the_one_on_file),
         Step("pytest", lambda: _pytest([])),
     ]
@@ -160,7 +160,7 @@ def _fingerprint() -> str:
 
 
 def _install(*what: str) -> None:
-    command = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *what]
+    command = [str(PYTHON), "-m", "pip", "install", "-qq", "--disable-pip-version-check", *what]
     if subprocess.run(command, stdin=subprocess.DEVNULL, check=False).returncode:
         sys.exit(f"pip could not install {' '.join(what)}")
 

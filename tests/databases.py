@@ -12,6 +12,7 @@ import sqlite3
 import subprocess
 import sysconfig
 import tempfile
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -198,7 +199,8 @@ class Cluster:
         return given
 
     def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
-        for _ in range(int(START_SECONDS_MAX / _POLL_SECONDS)):
+        deadline = time.monotonic() + START_SECONDS_MAX
+        while time.monotonic() < deadline:
             if self._says_ready(process.pid):
                 return
             try:
@@ -268,11 +270,8 @@ class Databases:
         self._migrate = migrate
         self._aside = _Aside()
         self._numbers = itertools.count(1)
-        self._connection: asyncpg.Connection[Any] | None = None
 
     def close(self) -> None:
-        if self._connection is not None:
-            self._aside.run(self._connection.close())
         if "cluster" in self.__dict__:
             self.cluster.__exit__()
         self._aside.close()
@@ -336,12 +335,14 @@ class Databases:
         self._aside.run(self._executed(statement, self.cluster.port))
 
     async def _executed(self, statement: str, port: int) -> None:
-        # Anew where a test has crashed or stopped the cluster in between.
-        if self._connection is None or self._connection.is_closed():
-            self._connection = await asyncpg.connect(
-                host="127.0.0.1", port=port, user=ROLE, database="postgres", timeout=START_SECONDS_MAX
-            )
-        await self._connection.execute(statement)
+        # A connection each time: a test may have crashed the cluster in between.
+        connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(
+            host="127.0.0.1", port=port, user=ROLE, database="postgres", timeout=START_SECONDS_MAX
+        )
+        try:
+            await connection.execute(statement)
+        finally:
+            await connection.close()
 
 
 def _sqlite_url(file: Path) -> str:

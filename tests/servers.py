@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ SEED = ("seed", "--accounts", "20", "--days", "5")
 START_SECONDS_MAX = 60
 STOP_SECONDS_MAX = 30
 COMMAND_SECONDS_MAX = 120
+ANSWER_SECONDS_MAX = 5
 
 _ENVIRONMENT_PREFIX = "BALANCE_GATEWAY_"
 _HOST = "127.0.0.1"
@@ -110,7 +112,8 @@ class GatewayProcess:
         self._process.wait()
 
     def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
-        for _ in range(int(START_SECONDS_MAX / _POLL_SECONDS)):
+        deadline = time.monotonic() + START_SECONDS_MAX
+        while time.monotonic() < deadline:
             if self._says_ready():
                 return
             try:
@@ -122,10 +125,11 @@ class GatewayProcess:
         raise RuntimeError(f"The gateway was not ready within {START_SECONDS_MAX} s:\n{self.log()}")
 
     def _says_ready(self) -> bool:
-        connection = http.client.HTTPConnection(_HOST, self.port, timeout=START_SECONDS_MAX)
+        connection = http.client.HTTPConnection(_HOST, self.port, timeout=ANSWER_SECONDS_MAX)
         try:
             connection.request("GET", "/ready")
-            return connection.getresponse().status == http.HTTPStatus.OK
+            with connection.getresponse() as response:
+                return response.status == http.HTTPStatus.OK
         except (OSError, http.client.HTTPException):
             return False
         finally:

@@ -218,7 +218,7 @@ def closings_governed(
     before governs every closing before, even where its own delay carries that past its end. `configs` are all of a
     division's, in order of their first closings. Without end, but where there is no configuration.
     """
-    befores, followings = [None, *configs[:-1]], [*configs[1:], None]
+    befores, followings = [None, *configs][:-1], [*configs, None][1:]
     for before, config, following in zip(befores, configs, followings, strict=True):
         if following is not None and following.first_closing <= after:
             continue

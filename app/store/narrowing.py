@@ -54,6 +54,8 @@ def _compared(dialect: Dialect, field: Field, operator: Operator, value: Any) ->
 def _compared_sql(dialect: Dialect, field: Field, operator: Operator, value: Any) -> Any:
     column = field.column
     match operator:
+        case Operator.EQ if field.folded_first and field.folded is not None:
+            return and_(field.folded == value.casefold(), column == value)
         case Operator.EQ:
             return column == value
         case Operator.NOT_EQ:
@@ -66,6 +68,9 @@ def _compared_sql(dialect: Dialect, field: Field, operator: Operator, value: Any
             return column < value
         case Operator.LTE:
             return column <= value
+        case Operator.IN if field.folded_first and field.folded is not None:
+            folded = sorted({each.casefold() for each in value})
+            return and_(among(dialect, field.folded, folded), among(dialect, column, value))
         case Operator.IN:
             return among(dialect, column, value)
         case Operator.NOT_IN:

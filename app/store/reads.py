@@ -55,8 +55,11 @@ class WindowPage(NamedTuple):
 
     def _first(self, view: View, parents: FromClause, statement: Select[Any]) -> Select[Any]:
         window = self.window
+        owner = view.links[self.link]
+        if self.link == "unit_id":
+            owner = view.walked_unit_id(_narrowed(window.condition), window.order.field)
         where = [
-            view.links[self.link] == parents.c.key,
+            owner == parents.c.key,
             visible(self.dialect, view.unit_id, self.names) if self.link != "unit_id" else true(),
             condition_sql(self.dialect, view, window.condition),
             *_between(view, window),
@@ -68,6 +71,21 @@ class WindowPage(NamedTuple):
     def ordering(self, columns: Any) -> Sequence[ColumnElement[Any]]:
         descending = self.window.order.descending
         return _ordered(columns, self.window.order.field, descending=descending)
+
+
+def _narrowed(condition: Condition) -> set[str]:
+    """The fields that every row of a list is bound by, to a value or a range."""
+    parts = condition.of if isinstance(condition, All) else (condition,)
+    return {part.field for part in parts if isinstance(part, Comparison) and part.operator in _BINDING}
+
+
+_BINDING = frozenset(Operator) - {
+    Operator.NOT_EQ,
+    Operator.NOT_IN,
+    Operator.IS_NULL,
+    Operator.CONTAINS,
+    Operator.ENDS_WITH,
+}
 
 
 def _labelled(view: View) -> list[ColumnElement[Any]]:

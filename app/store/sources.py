@@ -4,11 +4,11 @@ A source is a declaration. Pages, look-ups, counts and totals are made from it (
 line here and one in the record.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, FromClause, Select, Table, and_, func, select
+from sqlalchemy import ColumnElement, FromClause, Select, Table, func, select
 
 from app.domain import histories
 from app.domain import records as r
@@ -21,6 +21,8 @@ class Field(NamedTuple):
     column: ColumnElement[Any]
     folded: ColumnElement[Any] | None = None
     """The casefolded copy, for the operators that ignore letter case."""
+    folded_first: bool = False
+    """Whether the index on the field begins with the folded copy, so that an exact comparison names that too."""
     through: Select[Any] | None = None
     """Where the value stands in another table: its ids, to be narrowed by `column`; `link` is the way there."""
     link: ColumnElement[Any] | None = None
@@ -40,6 +42,17 @@ class View(NamedTuple):
     ties: Mapping[str, ColumnElement[int]] = MappingProxyType({})
     """For fields that stand in a joined table: that table's name for the id, so that its index serves the order."""
 
+    joined_unit_id: ColumnElement[int] | None = None
+    """The business unit in the joined table of `ties`, first in its indexes."""
+    joined_fields: frozenset[str] = frozenset()
+    """The fields that stand in that table."""
+
+    def walked_unit_id(self, narrowed: Collection[str], ordered: str) -> ColumnElement[int]:
+        """The unit column to walk a page by: of the table whose index serves what the page is narrowed or ordered by."""
+        asked = set(narrowed) & self.fields.keys() or {ordered}
+        joined = self.joined_unit_id is not None and asked <= self.joined_fields
+        return self.joined_unit_id if joined and self.joined_unit_id is not None else self.unit_id
+
     def tie(self, field: str) -> ColumnElement[int]:
         """The id that breaks ties where rows are ordered by a field."""
         return self.ties.get(field, self.id)
@@ -53,15 +66,14 @@ class Source(NamedTuple):
     view: Callable[[], View]
 
 
-def _columns(record: type[Any], table: Any, **others: ColumnElement[Any]
-) -> dict[str, ColumnElement[Any]]:
+def _columns(record: type[Any], table: Any, **others: ColumnElement[Any]) -> dict[str, ColumnElement[Any]]:
     return {name: others[name] if name in others else table[name] for name in record._fields}
 
 
 def _unit_name(table: FromClause) -> tuple[FromClause, ColumnElement[str], Field]:
     """The name of a row's business unit: its table, its column, and the field that narrows by it."""
     named, narrowing = t.units.alias(), t.units.alias()
-    field = Field(narrowing.c.name, narrowing.c.name_folded, select(narrowing.c.id), table.c.unit_id)
+    field = Field(narrowing.c.name, narrowing.c.name_folded, through=select(narrowing.c.id), link=table.c.unit_id)
     return table.join(named, named.c.id == table.c.unit_id), named.c.name, field
 
 
@@ -86,13 +98,22 @@ def _accounts() -> View:
         "name": Field(a.c.name, a.c.name_folded),
         "external_id": Field(a.c.external_id, a.c.external_id_folded),
         "business_unit": unit_field,
-        "division_code": Field(d.c.code, func.lower(d.c.code), select(d.c.id), a.c.division_id),
+        "division_code": Field(d.c.code, func.lower(d.c.code), through=select(d.c.id), link=a.c.division_id),
         "currency": Field(a.c.currency, func.lower(a.c.currency)),
         "timezone": Field(a.c.timezone, func.lower(a.c.timezone)),
     }
     links = {name: a.c[name] for name in ("unit_id", "division_id", "contractor_id")}
-    joined = joined.join(p, and_(p.c.account_id == a.c.id, p.c.unit_id == a.c.unit_id))
-    return View(joined, a.c.id, a.c.unit_id, columns, fields, links, {"balance": p.c.account_id})
+    return View(
+        joined.join(p, p.c.account_id == a.c.id),
+        a.c.id,
+        a.c.unit_id,
+        columns,
+        fields,
+        links,
+        ties={"balance": p.c.account_id},
+        joined_unit_id=p.c.unit_id,
+        joined_fields=frozenset({"balance", "threshold_state"}),
+    )
 
 
 def _entries() -> View:
@@ -105,7 +126,7 @@ def _entries() -> View:
         "amount": Field(e.c.amount),
         "currency": Field(e.c.currency, func.lower(e.c.currency)),
         "balance_type": Field(e.c.balance_type, func.coalesce(e.c.balance_type_folded, e.c.balance_type)),
-        "communication_number": Field(e.c.communication_number, e.c.communication_number_folded),
+        "communication_number": Field(e.c.communication_number, e.c.communication_number_folded, folded_first=True),
         "requester": Field(e.c.requester, func.coalesce(e.c.requester_folded, e.c.requester)),
     }
     links = {name: e.c[name] for name in ("unit_id", "account_id")}

@@ -66,6 +66,15 @@ async def test_a_postgresql_database_is_gone_afterwards_even_where_a_connection_
     assert await asked(databases.cluster.url("postgres"), found) == [0]
 
 
+async def test_databases_are_made_and_dropped_over_a_crash_of_the_cluster(databases: Databases) -> None:
+    with databases.made("postgresql") as url:
+        databases.cluster.crash()
+        databases.cluster.start()
+        assert await asked(url, "SELECT 1") == [1]
+    with databases.made("postgresql") as url:
+        assert await asked(url, "SELECT 1") == [1]
+
+
 def test_each_test_has_a_sqlite_file_of_its_own(databases: Databases) -> None:
     with databases.made("sqlite") as one, databases.made("sqlite") as other:
         assert one != other

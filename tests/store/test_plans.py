@@ -1,10 +1,9 @@
 """Indexes serve what they are there for, at 1,000,000 entries: the plans that the databases tell."""
 
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from sqlalchemy import text
@@ -54,7 +53,8 @@ def _script(kind: str) -> list[str]:
             {fill.replace(":count", ":entries")} SELECT 1 + (1 + i % {ACCOUNTS_COUNT}) % 3, 1 + i % {ACCOUNTS_COUNT},
               {moment}, i, 'EUR', 'N-' || {number}, 'n-' || {number}, {moment}, 'local'
             FROM n""",
-        "ANALYZE",
+        # SQLite is never told to analyze: its plans must be good without.
+        *(["ANALYZE"] if kind == "postgresql" else []),
     ]
 
 
@@ -101,43 +101,123 @@ async def _plan(store: Store, ask: Callable[[Reads], Awaitable[Any]], units: fro
         return "\n".join(str(row[-1]) for row in rows)
 
 
-def _is_served(plan: str, table: str) -> bool:
-    """Whether no table of many rows is read from end to end."""
-    if "SCAN " in plan or "SEARCH " in plan:
-        scans = re.findall(r"SCAN (\w+)", plan)
-        return not any(name.startswith((table, "positions")) for name in scans)
-    return re.search(rf"Seq Scan on ({table}|positions)\b", plan) is None
+class Question(NamedTuple):
+    """A page of a list, and the index that must serve it (names as each database has them, apart by |)."""
+
+    name: str
+    index: str
+    condition: Condition
+    order: Order
+    after: Place | None
+
+
+NUMBER = "uq_entries_unit_id_communication|sqlite_autoindex_entries_1"
 
 
 NOON = datetime(1970, 3, 1, 12, tzinfo=UTC)
-ENTRY_QUESTIONS: list[tuple[str, Condition, Order, Place | None]] = [
-    ("newest first", All(()), Order("timestamp", True), None),
-    ("behind a cursor", All(()), Order("timestamp", True), Place(NOON, 500)),
-    ("a range of moments", Comparison("timestamp", Operator.GTE, NOON), Order("timestamp", False), None),
-    ("by recording", All(()), Order("recorded_at", True), None),
-    ("one number", Comparison("communication_number", Operator.EQ, "N-00012345"), Order("timestamp", True), None),
-    ("numbers", Comparison("communication_number", Operator.IN, ("N-00000001", "N-2")), Order("timestamp", True), None),
-    (
+ENTRY_QUESTIONS: list[Question] = [
+    Question("newest first", "entries_unit_id_at_id", All(()), Order("timestamp", True), None),
+    Question("behind a cursor", "entries_unit_id_at_id", All(()), Order("timestamp", True), Place(NOON, 500)),
+    Question(
+        "a range of moments",
+        "entries_unit_id_at_id",
+        Comparison("timestamp", Operator.GTE, NOON),
+        Order("timestamp", False),
+        None,
+    ),
+    Question("by recording", "entries_unit_id_recorded_at_id", All(()), Order("recorded_at", True), None),
+    Question(
+        "one number",
+        NUMBER,
+        Comparison("communication_number", Operator.EQ, "N-00012345"),
+        Order("timestamp", True),
+        None,
+    ),
+    Question(
+        "numbers",
+        NUMBER,
+        Comparison("communication_number", Operator.IN, ("N-00000001", "N-2")),
+        Order("timestamp", True),
+        None,
+    ),
+    Question(
         "the start of a number",
+        NUMBER,
         Comparison("communication_number", Operator.STARTS_WITH, "n-000123"),
         Order("timestamp", True),
         None,
     ),
-    ("some accounts'", Comparison("account_id", Operator.IN, (5, 77)), Order("timestamp", True), None),
+    Question(
+        "some accounts'",
+        "entries_account_id_at_id",
+        Comparison("account_id", Operator.IN, (5, 77)),
+        Order("timestamp", True),
+        None,
+    ),
 ]
-ACCOUNT_QUESTIONS: list[tuple[str, Condition, Order, Place | None]] = [
-    ("in order of creation", All(()), Order("id", False), Place(None, 500)),
-    ("by name", All(()), Order("name", False), Place("Account 00000500", 500)),
-    ("one name", Comparison("name", Operator.EQ, "Account 00000500"), Order("id", False), None),
-    ("the start of a name", Comparison("name", Operator.STARTS_WITH, "ACCOUNT 000005"), Order("id", False), None),
-    ("one external id", Comparison("external_id", Operator.EQ, "EXT-00000500"), Order("id", False), None),
-    ("external ids", Comparison("external_id", Operator.IN, ("EXT-00000500", "x")), Order("id", False), None),
-    ("the start of an external id", Comparison("external_id", Operator.STARTS_WITH, "EXT-000005"), Order("id", False), None),
-    ("by balance", All(()), Order("balance", True), Place(Decimal("50.5"), 500)),
-    ("a range of balances", Comparison("balance", Operator.LT, Decimal("0.5")), Order("balance", False), None),
-    ("by creation time", All(()), Order("created_at", True), Place(NOON, 500)),
-    ("by change time", All(()), Order("updated_at", True), Place(NOON, 500)),
-    ("alarmed ones", Comparison("threshold_state", Operator.IN, (1,)), Order("id", False), None),
+ACCOUNT_QUESTIONS: list[Question] = [
+    Question("in order of creation", "accounts_unit_id_id|pk_accounts", All(()), Order("id", False), Place(None, 500)),
+    Question("by name", "accounts_unit_id_name|sqlite_autoindex_accounts_", All(()), Order("name", False), Place("Account 00000500", 500)),
+    Question(
+        "one name",
+        "accounts_unit_id_name|sqlite_autoindex_accounts_",
+        Comparison("name", Operator.EQ, "Account 00000500"),
+        Order("id", False),
+        None,
+    ),
+    Question(
+        "the start of a name",
+        "accounts_unit_id_name_folded",
+        Comparison("name", Operator.STARTS_WITH, "ACCOUNT 000005"),
+        Order("id", False),
+        None,
+    ),
+    Question(
+        "one external id",
+        "accounts_unit_id_external_id|sqlite_autoindex_accounts_",
+        Comparison("external_id", Operator.EQ, "EXT-00000500"),
+        Order("id", False),
+        None,
+    ),
+    Question(
+        "external ids",
+        "accounts_unit_id_external_id|sqlite_autoindex_accounts_",
+        Comparison("external_id", Operator.IN, ("EXT-00000500", "x")),
+        Order("id", False),
+        None,
+    ),
+    Question(
+        "the start of an external id",
+        "accounts_unit_id_external_id_folded",
+        Comparison("external_id", Operator.STARTS_WITH, "EXT-000005"),
+        Order("id", False),
+        None,
+    ),
+    Question(
+        "by balance",
+        "positions_unit_id_balance_account_id",
+        All(()),
+        Order("balance", True),
+        Place(Decimal("50.5"), 500),
+    ),
+    Question(
+        "a range of balances",
+        "positions_unit_id_balance_account_id",
+        Comparison("balance", Operator.LT, Decimal("0.5")),
+        Order("balance", False),
+        None,
+    ),
+    Question(
+        "by creation time", "accounts_unit_id_created_at_id", All(()), Order("created_at", True), Place(NOON, 500)
+    ),
+    Question("by change time", "accounts_unit_id_updated_at_id", All(()), Order("updated_at", True), Place(NOON, 500)),
+    Question(
+        "alarmed ones",
+        "positions_unit_id_threshold_state_account_id",
+        Comparison("threshold_state", Operator.IN, (1,)),
+        Order("id", False),
+        None,
+    ),
 ]
 
 
@@ -145,22 +225,18 @@ ACCOUNT_QUESTIONS: list[tuple[str, Condition, Order, Place | None]] = [
 @pytest.mark.parametrize(
     ("source", "question"),
     [(ENTRIES, question) for question in ENTRY_QUESTIONS] + [(ACCOUNTS, question) for question in ACCOUNT_QUESTIONS],
-    ids=lambda value: value[0] if isinstance(value, tuple) and isinstance(value[0], str) else "",
+    ids=lambda value: value.name if isinstance(value, Question) else "",
 )
-async def test_an_index_serves(
-    store: Store, source: Source, question: tuple[str, Condition, Order, Place | None], units: frozenset[str] | None
-) -> None:
-    _, condition, order, after = question
-    window = Window(condition, order, after, None, 51, from_end=False)
+async def test_an_index_serves(store: Store, source: Source, question: Question, units: frozenset[str] | None) -> None:
+    window = Window(question.condition, question.order, question.after, None, 51, from_end=False)
     plan = await _plan(store, lambda reads: reads.window(source, window), units)
-    assert _is_served(plan, source.name), plan
+    assert any(index in plan for index in question.index.split("|")), plan
 
 
 async def test_an_index_serves_the_last_entries_of_many_accounts(store: Store) -> None:
     window = Window(All(()), Order("timestamp", True), None, None, 11, from_end=False)
     plan = await _plan(store, lambda reads: reads.windows(ENTRIES, "account_id", range(1, 51), window), None)
-    assert "account_id_at_id" in plan, plan
-    assert _is_served(plan, "entries"), plan
+    assert "entries_account_id_at_id" in plan, plan
 
 
 async def test_entries_have_at_most_five_indexes(store: Store) -> None:

@@ -14,25 +14,26 @@ AUDIT_SECONDS = 120
 
 
 @pytest.fixture(scope="session")
-def audit() -> list[str]:
-    """The command that audits a URL, its packages installed beside it where they are not yet."""
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if node is None or npm is None:
-        pytest.skip("The audit suite needs Node.js and npm.")
+def audit(node: Path) -> list[str]:
+    """The command that audits a URL; its packages are installed beside it where they are not yet."""
     if not _is_installed():
+        npm = shutil.which("npm")
+        assert npm is not None, "npm comes with Node.js"
         install = [npm, "install", "--no-package-lock", "--no-audit", "--no-fund"]
         done = subprocess.run(install, cwd=AUDIT, capture_output=True, text=True, check=False, timeout=INSTALL_SECONDS)
         assert done.returncode == 0, done.stderr
-    return [node, str(AUDIT / "audit.mjs")]
+    return [str(node), str(AUDIT / "audit.mjs")]
 
 
 def _is_installed() -> bool:
     """Whether each package stands there in the very version that is asked for."""
-    wanted = json.loads((AUDIT / "package.json").read_text())["dependencies"]
-    found = {name: AUDIT / "node_modules" / name / "package.json" for name in wanted}
-    return all(
-        path.is_file() and json.loads(path.read_text())["version"] == wanted[name] for name, path in found.items()
-    )
+    wanted: dict[str, str] = json.loads((AUDIT / "package.json").read_text())["dependencies"]
+    return all(_installed_version(name) == version for name, version in wanted.items())
+
+
+def _installed_version(package: str) -> str | None:
+    told = AUDIT / "node_modules" / package / "package.json"
+    return json.loads(told.read_text())["version"] if told.is_file() else None
 
 
 def test_all_audits_are_ok(audit: list[str], gateway_url: str) -> None:
