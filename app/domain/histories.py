@@ -4,9 +4,10 @@ Source: Pismo, account balance history configuration v1 (create and update), wit
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime, time, timedelta
 from enum import StrEnum
+from itertools import takewhile
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -220,12 +221,18 @@ def closings_governed(
     """
     befores, followings = [None, *configs][:-1], [*configs, None][1:]
     for before, config, following in zip(befores, configs, followings, strict=True):
-        if following is not None and following.first_closing <= after:
+        if following is None:
+            governed = _governed_by(config, before, after, zone)
+        elif following.first_closing > after:
+            governed = takewhile(_is_before(following.first_closing), _governed_by(config, before, after, zone))
+        else:
             continue
-        for closing in _governed_by(config, before, after, zone):
-            if following is not None and closing.at >= following.first_closing:
-                break
+        for closing in governed:
             yield closing, config
+
+
+def _is_before(instant: datetime) -> Callable[[Closing], bool]:
+    return lambda closing: closing.at < instant
 
 
 def _governed_by(
@@ -237,9 +244,8 @@ def _governed_by(
         yield first
     # Behind a gap over midnight a new closing time may mean the first closing's very instant on the day after: that day
     # has closed with it.
-    for closing in closings_after(max(after, first.at), config.closing_time, zone):
-        if closing.business_date > first.business_date:
-            yield closing
+    later = closings_after(max(after, first.at), config.closing_time, zone)
+    yield from filter(lambda closing: closing.business_date > first.business_date, later)
 
 
 def _first_day(config: HistoryConfig, before: HistoryConfig | None, zone: ZoneInfo) -> date:
@@ -265,13 +271,12 @@ def closings_due(
     `configs` are all of the division's, in order of their first closings.
     """
     if not configs:
-        return
+        return iter(())
     since = configs[0].first_closing - timedelta(microseconds=1) if after is None else after.at
-    for closing, config in closings_governed(configs, since, zone):
-        if closing.at + config.delay > until:
-            return
-        if after is None or closing.business_date > after.business_date:
-            yield closing, config
+    due = takewhile(
+        lambda governed: governed[0].at + governed[1].delay <= until, closings_governed(configs, since, zone)
+    )
+    return filter(lambda governed: after is None or governed[0].business_date > after.business_date, due)
 
 
 def next_closing_at(configs: Sequence[HistoryConfig], now: datetime, zone: ZoneInfo) -> datetime | None:

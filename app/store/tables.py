@@ -24,7 +24,6 @@ from sqlalchemy import (
     MetaData,
     SmallInteger,
     Table,
-    UniqueConstraint,
 )
 
 from app.store.types import Clock, Day, Flag, Identifier, Instant, Money, Number, Numbers, Words
@@ -32,7 +31,6 @@ from app.store.types import Clock, Day, Flag, Identifier, Instant, Money, Number
 metadata = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
         "ck": "ck_%(table_name)s_%(constraint_name)s",
         "fk": "fk_%(table_name)s_%(column_0_N_name)s",
         "pk": "pk_%(table_name)s",
@@ -42,7 +40,7 @@ metadata = MetaData(
 Small = SmallInteger().with_variant(Integer(), "sqlite")
 
 
-def _table(name: str, *parts: Column[object] | Index | UniqueConstraint | CheckConstraint) -> Table:
+def _table(name: str, *parts: Column[object] | Index | CheckConstraint) -> Table:
     """A table whose numbers are never used again; strict about types on SQLite too."""
     number: Column[object] = Column("id", Number, Identity(), primary_key=True)
     return Table(name, metadata, number, *parts, sqlite_autoincrement=True, sqlite_strict=True)
@@ -65,7 +63,7 @@ contractors = _table(
     Column("external_id_folded", Words),
     Column("is_customer", Flag, nullable=False),
     Column("is_vendor", Flag, nullable=False),
-    UniqueConstraint("unit_id", "external_id"),
+    Index(None, "unit_id", "external_id", unique=True),
     Index(None, "unit_id", "id"),
 )
 
@@ -94,7 +92,7 @@ divisions = _table(
     Column("description", Words),
     Column("timezone", Words, nullable=False),
     Column("parent_id", Number, ForeignKey("divisions.id")),
-    UniqueConstraint("unit_id", "code"),
+    Index(None, "unit_id", "code", unique=True),
     Index(None, "unit_id", "id"),
 )
 
@@ -107,7 +105,7 @@ history_configs = _table(
     Column("first_closing", Instant, nullable=False),
     Column("start", Instant, nullable=False),
     Column("end", Instant),
-    UniqueConstraint("division_id", "first_closing"),
+    Index(None, "division_id", "first_closing", unique=True),
     CheckConstraint("delay_minutes BETWEEN 5 AND 1439", name="delay"),
     Index(None, "division_id", "id"),
 )
@@ -138,9 +136,9 @@ accounts = _table(
     Column("timezone", Words, nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
-    UniqueConstraint("unit_id", "name"),
-    UniqueConstraint("unit_id", "uuid"),
-    UniqueConstraint("unit_id", "external_id"),
+    Index(None, "unit_id", "name", unique=True),
+    Index(None, "unit_id", "uuid", unique=True),
+    Index(None, "unit_id", "external_id", unique=True),
     Index(None, "unit_id", "id"),
     Index(None, "unit_id", "name_folded"),
     Index(None, "unit_id", "external_id_folded"),
@@ -186,7 +184,7 @@ entries = _table(
     Column("requester_folded", Words),
     Column("recorded_at", Instant, nullable=False),
     Column("recorded_by", Words, nullable=False),
-    UniqueConstraint("unit_id", "communication_number_folded", "communication_number"),
+    Index("ix_entries_number", "unit_id", "communication_number_folded", "communication_number", unique=True),
     Index(None, "account_id", "at", "id"),
     Index(None, "unit_id", "at", "id"),
     Index(None, "unit_id", "recorded_at", "id"),
@@ -212,7 +210,7 @@ closings = _table(
     Column("closing_at", Instant, nullable=False),
     Column("completed_at", Instant),
     Column("account_count", Number, nullable=False),
-    UniqueConstraint("division_id", "closing_at"),
+    Index(None, "division_id", "closing_at", unique=True),
 )
 
 history_entries = _table(
@@ -224,6 +222,6 @@ history_entries = _table(
     Column("currency", Words, nullable=False),
     Column("opening", Money, nullable=False),
     Column("closing", Money, nullable=False),
-    UniqueConstraint("account_id", "currency", "closing_at"),
+    Index(None, "account_id", "currency", "closing_at", unique=True),
     Index(None, "account_id", "closing_at", "id"),
 )

@@ -111,7 +111,7 @@ class Question(NamedTuple):
     after: Place | None
 
 
-NUMBER = "uq_entries_unit_id_communication|sqlite_autoindex_entries_1"
+NUMBER = "ix_entries_number"
 
 
 NOON = datetime(1970, 3, 1, 12, tzinfo=UTC)
@@ -157,10 +157,10 @@ ENTRY_QUESTIONS: list[Question] = [
 ]
 ACCOUNT_QUESTIONS: list[Question] = [
     Question("in order of creation", "accounts_unit_id_id|pk_accounts", All(()), Order("id", False), Place(None, 500)),
-    Question("by name", "accounts_unit_id_name|sqlite_autoindex_accounts_", All(()), Order("name", False), Place("Account 00000500", 500)),
+    Question("by name", "accounts_unit_id_name", All(()), Order("name", False), Place("Account 00000500", 500)),
     Question(
         "one name",
-        "accounts_unit_id_name|sqlite_autoindex_accounts_",
+        "accounts_unit_id_name",
         Comparison("name", Operator.EQ, "Account 00000500"),
         Order("id", False),
         None,
@@ -174,14 +174,14 @@ ACCOUNT_QUESTIONS: list[Question] = [
     ),
     Question(
         "one external id",
-        "accounts_unit_id_external_id|sqlite_autoindex_accounts_",
+        "accounts_unit_id_external_id",
         Comparison("external_id", Operator.EQ, "EXT-00000500"),
         Order("id", False),
         None,
     ),
     Question(
         "external ids",
-        "accounts_unit_id_external_id|sqlite_autoindex_accounts_",
+        "accounts_unit_id_external_id",
         Comparison("external_id", Operator.IN, ("EXT-00000500", "x")),
         Order("id", False),
         None,

@@ -1,0 +1,50 @@
+"""Databases are brought to the tables' form, once, whoever starts first."""
+
+import asyncio
+
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, inspect
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from app.store import migrations
+from app.store.migrations import HEAD, migrate
+from app.store.store import Store
+from app.store.tables import metadata
+
+
+async def test_migrating_twice_at_once_migrates_once(empty_database_url: str) -> None:
+    await asyncio.gather(*(migrate(empty_database_url) for _ in range(4)))
+    store = Store(empty_database_url)
+    assert await store.problems() == []
+    assert await store.is_empty()
+    await store.close()
+
+
+async def test_a_database_that_was_not_migrated_is_not_ready(empty_database_url: str) -> None:
+    store = Store(empty_database_url)
+    assert await store.problems() == [
+        f"The database is at revision None, not {HEAD}: run balance-gateway migrate."
+    ]
+    await store.close()
+
+
+def test_the_newest_revision_is_the_one_that_is_named() -> None:
+    scripts = ScriptDirectory(str(next(iter(migrations.__path__))))
+    assert scripts.get_current_head() == HEAD
+
+
+def _differences(connection: Connection) -> list[object]:
+    context = MigrationContext.configure(connection, opts={"compare_type": False})
+    return [each for each in compare_metadata(context, metadata) if "sqlite_stat" not in str(each)]
+
+
+async def test_the_migrated_database_has_the_tables_form(database_url: str) -> None:
+    engine = create_async_engine(database_url, poolclass=NullPool)
+    async with engine.connect() as connection:
+        assert await connection.run_sync(_differences) == []
+        columns = await connection.run_sync(lambda sync: {each["name"] for each in inspect(sync).get_columns("entries")})
+    await engine.dispose()
+    assert columns == set(metadata.tables["entries"].c.keys())
