@@ -19,8 +19,6 @@ HEADER_BYTES_MAX = 32_768
 URL_MAX = 16_384
 """Bytes of a request's path and query."""
 
-_CONTINUE = b"100-continue"
-
 
 async def refuse(scope: Scope, send: Send, status: int, message: str, *, kept: bool = False) -> None:
     """Answer BAD_REQUEST with a status, or close a WebSocket. Unless `kept` it ends the connection: its rest may not
@@ -77,8 +75,9 @@ class FramingGuard:
     """Refuses what is too big before its body comes, or expects what is not done.
 
     431: more than `headers_max` headers, or `header_bytes_max` bytes of them. 414: a path and query of more than
-    `url_max` bytes. 417: an expectation other than 100-continue (RFC 9110, section 10.1.1).
-    What two readers could frame differently (RFC 9112, sections 6.1 and 11.2) the server's parser refuses itself.
+    `url_max` bytes. 417: an expectation other than 100-continue (RFC 9110, section 10.1.1). 501: a transfer coding
+    beside chunked, which the server's parser takes and does not undo (RFC 9112, section 6.1); every other doubtful
+    framing it refuses itself.
     """
 
     def __init__(
@@ -112,9 +111,11 @@ class FramingGuard:
             return 431, f"A request's headers have at most {self._header_bytes_max} bytes."
         if len(scope["raw_path"]) + len(scope["query_string"]) > self._url_max:
             return 414, f"A request's path and query have at most {self._url_max} bytes."
-        expectation = dict(pairs).get(b"expect", _CONTINUE)
-        if expectation.lower() != _CONTINUE:
-            return 417, "The only expectation that is met is 100-continue."
+        for name, value in pairs:
+            if name == b"expect" and value.lower() != b"100-continue":
+                return 417, "The only expectation that is met is 100-continue."
+            if name == b"transfer-encoding" and value.lower() != b"chunked":
+                return 501, "The only transfer coding that is undone is chunked."
         return None
 
 

@@ -4,9 +4,9 @@ import http.client
 import json
 import socket
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -54,7 +54,7 @@ class Served:
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
 
-    def ask(self, method: str, path: str, headers: Iterable[tuple[str, str]] = (), body: bytes | None = None) -> Reply:
+    def ask(self, method: str, path: str, headers: Sequence[tuple[str, str]] = (), body: bytes | None = None) -> Reply:
         """Send these headers and no others, save Host and Content-Length where they are not among them."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=SECONDS)
         try:
@@ -65,7 +65,9 @@ class Served:
             if body is not None and not names & {"content-length", "transfer-encoding"}:
                 connection.putheader("Content-Length", str(len(body)))
             connection.endheaders(body)
-            return _reply(connection.getresponse())
+            response = connection.getresponse()
+            headers = {name.lower(): value for name, value in response.getheaders()}
+            return Reply(response.status, headers, response.read())
         finally:
             connection.close()
 
@@ -75,36 +77,38 @@ class Served:
         accepted = [] if accept is None else [("Accept", accept)]
         return self.ask("POST", "/graphql", [("Content-Type", JSON), *accepted, *headers], body)
 
-    @contextmanager
-    def connected(self) -> Iterator[socket.socket]:
-        with socket.create_connection(("127.0.0.1", self.port), timeout=SECONDS) as connection:
-            yield connection
-
     def raw(self, sent: bytes) -> Reply:
         """Send bytes and read one answer, whether or not more bytes were announced."""
         with self.connected() as connection:
-            connection.sendall(sent)
-            return read_reply(connection)
+            connection.send(sent)
+            return connection.reply()
+
+    @contextmanager
+    def connected(self) -> Iterator["Connection"]:
+        address = ("127.0.0.1", self.port)
+        with socket.create_connection(address, timeout=SECONDS) as made, made.makefile("rb") as arriving:
+            yield Connection(made, arriving)
 
 
-def read_reply(connection: socket.socket) -> Reply:
-    """Read one answer from a connection that goes on, or ends."""
-    response = http.client.HTTPResponse(connection)
-    response.begin()
-    return _reply(response)
+class Connection:
+    """Bytes that go, and answers that come one after another."""
 
+    def __init__(self, connection: socket.socket, arriving: BinaryIO) -> None:
+        self._arriving = arriving
+        self.send = connection.sendall
+        self.read = arriving.read
 
-def is_closed(connection: socket.socket) -> bool:
-    """Whether the server ends the connection; waits for it."""
-    try:
-        return connection.recv(1) == b""
-    except ConnectionResetError:
-        return True
+    def reply(self) -> Reply:
+        status = int(self._arriving.readline().split(b" ")[1])
+        headers = {name.lower(): value for name, value in http.client.parse_headers(self._arriving).items()}
+        return Reply(status, headers, self.read(int(headers["content-length"])))
 
-
-def _reply(response: http.client.HTTPResponse) -> Reply:
-    headers = {name.lower(): value for name, value in response.getheaders()}
-    return Reply(response.status, headers, response.read())
+    def is_closed(self) -> bool:
+        """Whether the server ends the connection; waits for it."""
+        try:
+            return self.read(1) == b""
+        except ConnectionResetError:
+            return True
 
 
 @contextmanager
