@@ -120,7 +120,10 @@ async def balance_series(account: Account, info: Info, **arguments: Any) -> list
     interval = series.Interval[arguments["interval"].name]
     before: datetime = arguments["before"]
     most = context.limits.series_points
-    starts = list(islice(series.starts(arguments["from"], before, interval, zone), most + 1))
+    try:
+        starts = list(islice(series.starts(arguments["from"], before, interval, zone), most + 1))
+    except OverflowError as error:
+        raise Refusal(Code.BAD_REQUEST, "from or before is at the calendar's end.") from error
     if len(starts) > most:
         raise Refusal(Code.SERIES_TOO_LONG, f"A series has at most {most} points.", limit=most)
     if not starts:

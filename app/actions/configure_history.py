@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from app.actions.business_units import named_unit, refuse
 from app.domain import histories, zones
 from app.domain.callers import Caller
-from app.domain.histories import HistoryConfig, Planned
+from app.domain.histories import HistoryConfig, Replaced
 from app.domain.refusals import Violated, Violation
 from app.store import tables as t
 from app.store.store import Store, Work
@@ -64,18 +64,13 @@ async def update_history_config(
         newest = await work.histories.newest(division_id)
         if newest is None:
             raise Violated([histories.config_not_found("divisionCode")])
-        if histories.replaces(newest, now):
-            return await work.histories.change(newest, _replaced(clock, delay_minutes))
-        planned: Planned = histories.next_planned(newest, now, clock, delay_minutes, zone)
-        await work.histories.end(newest, planned.start)
-        return await work.histories.add(unit_id, division_id, planned)
+        change = histories.changed(newest, now, clock, delay_minutes, zone)
+        if isinstance(change, Replaced):
+            return await work.histories.replace(change.config)
+        await work.histories.replace(change.ended)
+        return await work.histories.add(unit_id, division_id, change.planned)
 
     return await _done(store, caller, act)
-
-
-def _replaced(closing_time: Any, delay_minutes: int | None) -> dict[str, Any]:
-    given = {"closing_time": closing_time, "delay_minutes": delay_minutes}
-    return {name: value for name, value in given.items() if value is not None}
 
 
 async def _held(work: Work, unit: str, code: str, path: tuple[str, ...]) -> tuple[int, int, ZoneInfo]:

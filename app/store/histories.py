@@ -1,9 +1,5 @@
 """History configurations of divisions, as remembered."""
 
-from collections.abc import Mapping
-from datetime import datetime
-from typing import Any
-
 from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -38,9 +34,8 @@ class Histories:
         number = int((await self._connection.execute(statement)).scalar_one())
         return HistoryConfig(number, division_id, *planned, None)
 
-    async def change(self, config: HistoryConfig, values: Mapping[str, Any]) -> HistoryConfig:
-        await self._connection.execute(update(h).where(h.c.id == config.id).values(**values))
-        return config._replace(**values)
-
-    async def end(self, config: HistoryConfig, at: datetime) -> None:
-        await self._connection.execute(update(h).where(h.c.id == config.id).values(end=at))
+    async def replace(self, config: HistoryConfig) -> HistoryConfig:
+        """Write a configuration as it is now."""
+        values = config._asdict()
+        await self._connection.execute(update(h).where(h.c.id == config.id).values(values))
+        return config

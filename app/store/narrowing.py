@@ -1,6 +1,7 @@
 """Conditions as SQL: the same rows on both databases, letter case and missing values included."""
 
-from collections.abc import Collection
+import operator as operators
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, bindparam, false, not_, or_, true, tuple_
@@ -46,40 +47,37 @@ def _comparison(dialect: Dialect, field: Field, operator: Operator, value: Any) 
             return field.link.in_(field.through.where(_compared(dialect, there, operator, value)))
 
 
+_RELATIONS: Mapping[Operator, Callable[[Any, Any], Any]] = {
+    Operator.GT: operators.gt,
+    Operator.GTE: operators.ge,
+    Operator.LT: operators.lt,
+    Operator.LTE: operators.le,
+}
+
+
 def _compared(dialect: Dialect, field: Field, operator: Operator, value: Any) -> ColumnElement[bool]:
-    sql: ColumnElement[bool] = _compared_sql(dialect, field, operator, value)
-    return sql
-
-
-def _compared_sql(dialect: Dialect, field: Field, operator: Operator, value: Any) -> Any:
     column = field.column
     match operator:
-        case Operator.EQ if field.folded_first and field.folded is not None:
-            return and_(field.folded == value.casefold(), column == value)
-        case Operator.EQ:
-            return column == value
-        case Operator.NOT_EQ:
-            return or_(column != value, column.is_(None))
-        case Operator.GT:
-            return column > value
-        case Operator.GTE:
-            return column >= value
-        case Operator.LT:
-            return column < value
-        case Operator.LTE:
-            return column <= value
-        case Operator.IN if field.folded_first and field.folded is not None:
-            folded = sorted({each.casefold() for each in value})
-            return and_(among(dialect, field.folded, folded), among(dialect, column, value))
-        case Operator.IN:
-            return among(dialect, column, value)
-        case Operator.NOT_IN:
-            return or_(not_(among(dialect, column, value)), column.is_(None))
+        case Operator.EQ | Operator.IN:
+            return _is_one_of(dialect, field, (value,) if operator is Operator.EQ else value)
+        case Operator.NOT_EQ | Operator.NOT_IN:
+            values = (value,) if operator is Operator.NOT_EQ else value
+            return or_(not_(_is_one_of(dialect, Field(column), values)), column.is_(None))
         case Operator.IS_NULL:
             return column.is_(None) if value else column.is_not(None)
-        case _:
+        case Operator.CONTAINS | Operator.STARTS_WITH | Operator.ENDS_WITH:
             assert field.folded is not None
             return _alike(dialect, field.folded, operator, value.casefold())
+        case _:
+            related: ColumnElement[bool] = _RELATIONS[operator](column, value)
+            return related
+
+
+def _is_one_of(dialect: Dialect, field: Field, values: Collection[Any]) -> ColumnElement[bool]:
+    exactly = among(dialect, field.column, values)
+    if field.folded is None or not field.folded_first:
+        return exactly
+    return and_(among(dialect, field.folded, sorted({value.casefold() for value in values})), exactly)
 
 
 def _alike(dialect: Dialect, folded: ColumnElement[Any], operator: Operator, text: str) -> ColumnElement[bool]:
@@ -106,6 +104,9 @@ def _behind(text: str) -> str | None:
 
 def among(dialect: Dialect, column: ColumnElement[Any], values: Collection[Any]) -> ColumnElement[bool]:
     """Whether a column has one of many values: one parameter, however many there are."""
+    if len(values) == 1:
+        same: ColumnElement[bool] = column == next(iter(values))
+        return same
     return dialect.among(column, list(values)) if values else false()
 
 

@@ -48,7 +48,7 @@ class View(NamedTuple):
     """The fields that stand in that table."""
 
     def walked_unit_id(self, narrowed: Collection[str], ordered: str) -> ColumnElement[int]:
-        """The unit column to walk a page by: of the table whose index serves what the page is narrowed or ordered by."""
+        """The unit column to walk a page by: that of the table whose index narrows or orders it."""
         asked = set(narrowed) & self.fields.keys() or {ordered}
         joined = self.joined_unit_id is not None and asked <= self.joined_fields
         return self.joined_unit_id if joined and self.joined_unit_id is not None else self.unit_id

@@ -1,4 +1,7 @@
-"""A batch of 1,000 balances against the bare statement that stores the same rows: `python -m tests.benchmarks.batch`."""
+"""A batch of 1,000 balances against the bare statement that stores the same rows.
+
+Run it with `python -m tests.benchmarks.batch`.
+"""
 
 import asyncio
 import itertools

@@ -1,4 +1,7 @@
-"""10 entries of 50 accounts where each has 100 entries, and where each has 10,000: `python -m tests.benchmarks.latest`."""
+"""10 entries of 50 accounts where each has 100 entries, and where each has 10,000.
+
+Run it with `python -m tests.benchmarks.latest`.
+"""
 
 import asyncio
 
@@ -8,7 +11,9 @@ from tests.asking import Gateway
 from tests.benchmarks.measuring import compared, fill, gateways
 
 PAGE = """query ($prefix: String!) {
-  accounts(first: 50, filter: {name: {startsWith: $prefix}}) { nodes { name balances(first: 10) { nodes { amount timestamp } } } }
+  accounts(first: 50, filter: {name: {startsWith: $prefix}}) {
+    nodes { name balances(first: 10) { nodes { amount timestamp } } }
+  }
 }"""
 FILL = {
     "sqlite": """INSERT INTO entries (unit_id, account_id, at, amount, currency, recorded_at, recorded_by)
@@ -28,9 +33,8 @@ async def measure(kind: str, gateway: Gateway) -> None:
         for which, count in (("<=", 100), (">", 10_000)):
             await connection.execute(text(FILL[kind].replace("{which}", which)), {"count": count})
         # The first 50 accounts are named b..., the others c...
-        await connection.execute(
-            text("UPDATE accounts SET name_folded = CASE WHEN id > 50 THEN 'c' ELSE 'b' END || name_folded")
-        )
+        renamed = "UPDATE accounts SET name_folded = CASE WHEN id > 50 THEN 'c' ELSE 'b' END || name_folded"
+        await connection.execute(text(renamed))
         if kind == "postgresql":
             await connection.execute(text("ANALYZE"))
 

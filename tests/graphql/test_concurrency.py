@@ -12,7 +12,9 @@ REGISTER = """mutation ($input: BatchAccountBalancesInput!) {
   registerBatchAccountBalances(input: $input) { results { errorCode communicationNumber } }
 }"""
 ADD = """mutation ($amount: Decimal!, $at: DateTime!) {
-  createBankAccountBalance(bankAccountId: "account_1", input: {amount: $amount, timestamp: $at, currency: {code: "EUR"}}) {
+  createBankAccountBalance(
+    bankAccountId: "account_1", input: {amount: $amount, timestamp: $at, currency: {code: "EUR"}}
+  ) {
     balance { id } userErrors { message }
   }
 }"""
@@ -45,9 +47,7 @@ async def test_64_batches_at_once_accept_each_number_once(filled: Gateway) -> No
         return {"accountBalances": [{**item, "communicationNumber": f"n{number}"} for number in numbers]}
 
     answers = await asyncio.gather(*(filled.ask(REGISTER, input=batch(n)) for n in range(64)))
-    results = [
-        result for answer in answers for result in answer.sound()["registerBatchAccountBalances"]["results"]
-    ]
+    results = [result for answer in answers for result in answer.sound()["registerBatchAccountBalances"]["results"]]
     accepted = [result["communicationNumber"] for result in results if result["errorCode"] is None]
     assert sorted(accepted) == sorted(f"n{number}" for number in range(20))
     assert {result["errorCode"] for result in results} == {None, "O005"}
@@ -63,7 +63,9 @@ async def test_64_creations_of_one_name_give_one_account(filled: Gateway) -> Non
 
 
 async def test_64_first_contractors_bring_one_business_unit_into_being(gateway: Gateway) -> None:
-    create = 'mutation { createContractor(input: {name: "C", isVendor: true, businessUnit: "new"}) { contractor { id } } }'
+    create = (
+        'mutation { createContractor(input: {name: "C", isVendor: true, businessUnit: "new"}) { contractor { id } } }'
+    )
     answers = await asyncio.gather(*(gateway.ask(create) for _ in range(64)))
     ids = {answer.sound()["createContractor"]["contractor"]["id"] for answer in answers}
     assert len(ids) == 64

@@ -25,9 +25,7 @@ async def test_migrating_twice_at_once_migrates_once(empty_database_url: str) ->
 
 async def test_a_database_that_was_not_migrated_is_not_ready(empty_database_url: str) -> None:
     store = Store(empty_database_url)
-    assert await store.problems() == [
-        f"The database is at revision None, not {HEAD}: run balance-gateway migrate."
-    ]
+    assert await store.problems() == [f"The database is at revision None, not {HEAD}: run balance-gateway migrate."]
     await store.close()
 
 
@@ -45,6 +43,8 @@ async def test_the_migrated_database_has_the_tables_form(database_url: str) -> N
     engine = create_async_engine(database_url, poolclass=NullPool)
     async with engine.connect() as connection:
         assert await connection.run_sync(_differences) == []
-        columns = await connection.run_sync(lambda sync: {each["name"] for each in inspect(sync).get_columns("entries")})
+        columns = await connection.run_sync(
+            lambda sync: {each["name"] for each in inspect(sync).get_columns("entries")}
+        )
     await engine.dispose()
     assert columns == set(metadata.tables["entries"].c.keys())

@@ -4,6 +4,7 @@ Written out for each database, and never changed: what later revisions change st
 """
 
 from alembic import op
+from sqlalchemy import text
 
 revision = "0001"
 down_revision = None
@@ -211,8 +212,8 @@ STATISTICS = (
     ("entries", "ix_entries_number", "30000000 10000000 1 1"),
     ("balance_kinds", "pk_balance_kinds", "400000 2 1"),
 )
-"""What SQLite's planner shall think of the tables. Without, it takes a business unit for a handful of rows and walks it;
-measured anew, the plans would change with the data, and with the moment of the measure."""
+"""What SQLite's planner shall think of the tables. Without, it takes a business unit for a handful of rows and walks
+it; measured anew, the plans would change with the data, and with the moment of the measure."""
 
 
 def upgrade() -> None:
@@ -223,4 +224,5 @@ def upgrade() -> None:
         op.execute("ANALYZE sqlite_schema")
         op.execute("DELETE FROM sqlite_stat1")
         for table, index, statistics in STATISTICS:
-            op.execute(f"INSERT INTO sqlite_stat1 VALUES ('{table}', '{index}', '{statistics}')")
+            row = {"table": table, "index": index, "statistics": statistics}
+            op.execute(text("INSERT INTO sqlite_stat1 VALUES (:table, :index, :statistics)").bindparams(**row))
