@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.domain.numbers import JsonNumber
@@ -136,11 +136,13 @@ def texts() -> st.SearchStrategy[str]:
     return st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
 
 
+@settings(deadline=None)
 @given(values(), st.booleans())
 def test_what_any_json_writer_writes_is_read_back(value: Any, ascii_only: bool) -> None:
     assert JsonReader(depth_max=100).read(json.dumps(value, ensure_ascii=ascii_only).encode()) == value
 
 
+@settings(deadline=None)
 @given(st.binary() | st.text('[]{}",:\\u0dD8-+eE1.NaIft \n', max_size=40).map(str.encode))
 def test_whatever_is_sent_is_read_or_refused(raw: bytes) -> None:
     try:

@@ -1,0 +1,35 @@
+// GraphiQL over this gateway: headers stay in memory, and nothing is asked of another host.
+import { explorerPlugin } from "@graphiql/plugin-explorer";
+import { createGraphiQLFetcher } from "@graphiql/toolkit";
+import { GraphiQL } from "graphiql";
+import { createClient } from "graphql-ws";
+import { createRoot } from "react-dom/client";
+import { createElement } from "react";
+import "graphiql/graphiql.css";
+import "@graphiql/plugin-explorer/dist/style.css";
+import "./page.css";
+
+const place = document.getElementById("graphiql");
+const address = new URL("/graphql", window.location.href);
+const socket = new URL(address);
+socket.protocol = socket.protocol.replace("http", "ws");
+
+const fetcher = createGraphiQLFetcher({
+  url: address.href,
+  wsClient: createClient({ url: socket.href, lazy: true }),
+});
+
+createRoot(place).render(
+  createElement(
+    GraphiQL,
+    {
+      fetcher,
+      plugins: [explorerPlugin()],
+      defaultQuery: place.dataset.query,
+      defaultEditorToolsVisibility: true,
+      isHeadersEditorEnabled: true,
+      shouldPersistHeaders: false,
+    },
+    createElement(GraphiQL.Logo, null, "Balance gateway"),
+  ),
+);
