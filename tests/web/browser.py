@@ -85,7 +85,7 @@ class Tab:
 @contextmanager
 def browsing(program: Path, folder: Path) -> Iterator[Tab]:
     """A browser with a new profile in a folder, and its tab."""
-    command = [program, *OPTIONS, f"--user-data-dir={folder}", "about:blank"]
+    command: list[str | Path] = [program, *OPTIONS, f"--user-data-dir={folder}", "about:blank"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             with urllib.request.urlopen(

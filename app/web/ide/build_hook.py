@@ -1,14 +1,12 @@
 """Builds GraphiQL when the package is built, for wheels and editable installs alike."""
 
-import sys
+import runpy
 from pathlib import Path
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
-import bundle
+BUNDLE = Path(__file__).resolve().with_name("bundle.py")
 
 
 class Hook(BuildHookInterface[Any]):
@@ -16,4 +14,5 @@ class Hook(BuildHookInterface[Any]):
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         del version, build_data
-        bundle.main()
+        # The package itself can't be imported where it is built: what it needs isn't there.
+        runpy.run_path(str(BUNDLE))["main"]()
