@@ -51,7 +51,7 @@ class Gateway:
         )
         self._run = Runner(schema, lambda caller: Context(caller, self.store, self.now, self.limits))
 
-    async def ask(self, document: str, /, *, caller: Caller = LOCAL, **variables: Any) -> Answer:
+    async def ask(self, document: str, /, *, caller: Any = LOCAL, **variables: Any) -> Answer:
         """The answer to a document, for a caller; variables travel as JSON, as a client's do."""
         return await self.ask_json(document, json.dumps(variables), caller=caller)
 

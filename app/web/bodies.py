@@ -36,36 +36,72 @@ class ClientGoneError(Exception):
     """The client hung up before its request was complete, so that there is nobody to answer."""
 
 
-async def read_body(receive: Receive, body_max: int, seconds: float) -> bytes:
-    """The body of a request, straight from the server.
+class BodyReader:
+    """Reads the bodies of requests straight from the server.
 
-    Raises Refusal(PAYLOAD_TOO_LARGE) as soon as more than `body_max` bytes have come, whatever is still to come,
-    Refusal(TIMEOUT) where it is not complete after `seconds`, and ClientGoneError.
+    body_max: bytes of a body.
+    seconds: how long a body may take to arrive. All bodies share one timer, as one for each would cost more than
+    reading it. So a reader serves one event loop.
     """
-    try:
-        async with asyncio.timeout(seconds):
-            message = await receive()
-            if message["type"] == "http.request" and not message.get("more_body", False):
-                body: bytes = message.get("body", b"")
-                if len(body) > body_max:
-                    raise too_large(body_max)
-                return body
-            return await _rest_of_body(message, receive, body_max)
-    except TimeoutError:
-        raise Refusal(Code.TIMEOUT, f"The body did not arrive within {seconds:g} s.") from None
 
+    def __init__(self, body_max: int, seconds: float) -> None:
+        self._body_max = body_max
+        self._seconds = seconds
+        # In order of time, as all are given the same time.
+        self._due: dict[asyncio.Task[Any], float] = {}
+        self._late: set[asyncio.Task[Any]] = set()
+        self._timer: asyncio.TimerHandle | None = None
 
-async def _rest_of_body(message: Any, receive: Receive, body_max: int) -> bytes:
-    body = bytearray()
-    while True:
-        if message["type"] == "http.disconnect":
-            raise ClientGoneError
-        body += message.get("body", b"")
-        if len(body) > body_max:
-            raise too_large(body_max)
-        if not message.get("more_body", False):
-            return bytes(body)
+    async def read(self, receive: Receive) -> bytes:
+        """The body of one request.
+
+        Raises Refusal(PAYLOAD_TOO_LARGE) as soon as too many bytes have come, whatever is still to come,
+        Refusal(TIMEOUT) where it is not complete in time, and ClientGoneError.
+        """
+        task = asyncio.current_task()
+        assert task is not None
+        self._watch(task)
+        try:
+            return await self._whole(receive)
+        except asyncio.CancelledError:
+            if task not in self._late or task.uncancel() > 0:
+                raise
+            raise Refusal(Code.TIMEOUT, f"The body did not arrive within {self._seconds:g} s.") from None
+        finally:
+            self._due.pop(task, None)
+            self._late.discard(task)
+
+    async def _whole(self, receive: Receive) -> bytes:
         message = await receive()
+        body: bytes | bytearray = message.get("body", b"")
+        if message.get("more_body", False):
+            body = bytearray(body)
+        while True:
+            if message["type"] == "http.disconnect":
+                raise ClientGoneError
+            if len(body) > self._body_max:
+                raise too_large(self._body_max)
+            if not message.get("more_body", False):
+                return bytes(body)
+            message = await receive()
+            body += message.get("body", b"")
+
+    def _watch(self, task: asyncio.Task[Any]) -> None:
+        loop = asyncio.get_running_loop()
+        self._due[task] = loop.time() + self._seconds
+        if self._timer is None:
+            self._timer = loop.call_later(self._seconds, self._interrupt, loop)
+
+    def _interrupt(self, loop: asyncio.AbstractEventLoop) -> None:
+        """End the waiting of all whose time is up, and come again when the next one's is."""
+        self._timer = None
+        for task, due in list(self._due.items()):
+            if due > loop.time():
+                self._timer = loop.call_at(due, self._interrupt, loop)
+                return
+            del self._due[task]
+            self._late.add(task)
+            task.cancel()
 
 
 def too_large(body_max: int) -> Refusal:

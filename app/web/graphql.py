@@ -14,15 +14,16 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app.domain.callers import Caller
 from app.domain.refusals import Code, Refusal
 from app.web.bodies import (
+    BodyReader,
     ClientGoneError,
     JsonReader,
     asked_from,
     asked_from_url,
     bad,
     error_body,
-    read_body,
     too_large,
 )
+from app.web.guards import SAFE_HEADERS
 from app.web.negotiation import Media, chosen, is_json
 from app.web.operations import Asked, Run
 
@@ -62,9 +63,8 @@ Headers: TypeAlias = Mapping[bytes, bytes]
 
 _Pairs: TypeAlias = list[tuple[bytes, bytes]]
 
-_ALWAYS: _Pairs = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
-_JSON: _Pairs = [(b"content-type", b"application/json; charset=utf-8"), *_ALWAYS]
-_GRAPHQL: _Pairs = [(b"content-type", b"application/graphql-response+json; charset=utf-8"), *_ALWAYS]
+_JSON: _Pairs = [(b"content-type", b"application/json; charset=utf-8"), *SAFE_HEADERS.items()]
+_GRAPHQL: _Pairs = [(b"content-type", b"application/graphql-response+json; charset=utf-8"), *SAFE_HEADERS.items()]
 
 _PREFLIGHT = (b"graphql-require-preflight", b"apollo-require-preflight", b"x-apollo-operation-name")
 """Headers that a page of another site can't send without the browser asking the gateway first."""
@@ -118,7 +118,8 @@ class GraphQLView:
         self._ide = ide
         self._stream = stream
         self._body_max = body_max
-        self._body_seconds = body_seconds
+        self._bodies = BodyReader(body_max, body_seconds)
+        self._dropped = BodyReader(10**_UNREAD_DIGITS_MAX, _UNREAD_SECONDS)
         self._methods = frozenset({"GET", "POST"} if get else {"POST"})
         self._reader = reader or JsonReader()
 
@@ -132,7 +133,7 @@ class GraphQLView:
         try:
             caller = await self._admitted(scope, headers, media)
         except Refusal as refusal:
-            kept = await _is_body_gone(headers, receive)
+            kept = await self._is_body_gone(headers, receive)
             await _send(send, media, self._refused(refusal, kept=kept))
             return
         except Exception:  # noqa: BLE001 - whatever it is, the client is answered and told nothing of it.
@@ -176,7 +177,7 @@ class GraphQLView:
         """What is asked; raises Refusal for what is no GraphQL request, and ClientGoneError."""
         if scope["method"] == "GET":
             return asked_from_url(scope["query_string"], self._reader)
-        body = await read_body(receive, self._body_max, self._body_seconds)
+        body = await self._bodies.read(receive)
         if not body:
             raise bad("There is no body.")
         return asked_from(self._reader.read(body))
@@ -194,6 +195,22 @@ class GraphQLView:
             raise bad("Content-Length is no number.")
         if len(length) > _LENGTH_DIGITS_MAX or int(length) > self._body_max:
             raise too_large(self._body_max)
+
+    async def _is_body_gone(self, headers: Headers, receive: Receive) -> bool:
+        """Whether the next request can follow on this connection: a short rest of the refused one is read and dropped.
+
+        A server that goes on reading a body for nobody could be kept busy by it for ever.
+        """
+        length = headers.get(b"content-length", b"0")
+        if length == b"0" and b"transfer-encoding" not in headers:
+            return True
+        if b"transfer-encoding" in headers or b"expect" in headers or len(length) > _UNREAD_DIGITS_MAX:
+            return False
+        try:
+            await self._dropped.read(receive)
+        except (Refusal, ClientGoneError):
+            return False
+        return True
 
     def _refused(self, refusal: Refusal, *, kept: bool) -> _Reply:
         """The answer to what is no GraphQL request; `kept` says whether the connection is."""
@@ -259,23 +276,6 @@ def _more(code: Code | None, extensions: Mapping[str, Any], *, allow: str) -> _P
     if code is Code.RATE_LIMITED or code is Code.UNAVAILABLE:
         return [(b"retry-after", b"%d" % math.ceil(extensions.get("retryAfter", RETRY_SECONDS)))]
     return []
-
-
-async def _is_body_gone(headers: Headers, receive: Receive) -> bool:
-    """Whether the next request can follow on this connection: a short rest of the refused one is read and dropped.
-
-    A server that goes on reading a body for nobody could be kept busy by it for ever.
-    """
-    length = headers.get(b"content-length", b"0")
-    if length == b"0" and b"transfer-encoding" not in headers:
-        return True
-    if b"transfer-encoding" in headers or b"expect" in headers or len(length) > _UNREAD_DIGITS_MAX:
-        return False
-    try:
-        await read_body(receive, 10**_UNREAD_DIGITS_MAX, _UNREAD_SECONDS)
-    except (Refusal, ClientGoneError):
-        return False
-    return True
 
 
 def _failed() -> _Reply:

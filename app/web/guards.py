@@ -20,24 +20,36 @@ URL_MAX = 16_384
 """Bytes of a request's path and query."""
 
 
+SAFE_HEADERS: Mapping[bytes, bytes] = {
+    b"x-content-type-options": b"nosniff",
+    b"x-frame-options": b"DENY",
+    b"referrer-policy": b"no-referrer",
+    b"cross-origin-resource-policy": b"same-origin",
+    b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
+    b"cache-control": b"no-store",
+}
+"""What every answer has, so that no browser takes one for something else, frames it or keeps it."""
+
+_JSON_HEADERS = [(b"content-type", b"application/json; charset=utf-8"), *SAFE_HEADERS.items()]
+
+
+async def send_json(send: Send, status: int, body: bytes, *more: tuple[bytes, bytes]) -> None:
+    """Send a whole JSON answer; `more` are headers beside the usual ones."""
+    headers = [*_JSON_HEADERS, (b"content-length", b"%d" % len(body)), *more]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
 async def refuse(scope: Scope, send: Send, status: int, message: str, *, kept: bool = False) -> None:
-    """Answer BAD_REQUEST with a status, or close a WebSocket. Unless `kept` it ends the connection: its rest may not
-    mean what it seems to.
+    """Answer BAD_REQUEST with a status, or close a WebSocket.
+
+    Unless `kept` it ends the connection: its rest may not mean what it seems to.
     """
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1008, "reason": message})
         return
-    body = error_body(Code.BAD_REQUEST, message)
-    headers = [
-        (b"content-type", b"application/json; charset=utf-8"),
-        (b"content-length", b"%d" % len(body)),
-        (b"cache-control", b"no-store"),
-        (b"x-content-type-options", b"nosniff"),
-    ]
-    if not kept:
-        headers.append((b"connection", b"close"))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    closing = () if kept else ((b"connection", b"close"),)
+    await send_json(send, status, error_body(Code.BAD_REQUEST, message), *closing)
 
 
 class HostGuard:
@@ -119,18 +131,11 @@ class FramingGuard:
         return None
 
 
-SAFE_HEADERS: Mapping[bytes, bytes] = {
-    b"x-content-type-options": b"nosniff",
-    b"x-frame-options": b"DENY",
-    b"referrer-policy": b"no-referrer",
-    b"cross-origin-resource-policy": b"same-origin",
-    b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
-    b"cache-control": b"no-store",
-}
-
-
 class SecurityHeaders:
-    """Gives every HTTP answer the headers of SAFE_HEADERS that it does not have; a page brings its own policy."""
+    """Gives HTTP answers the headers of SAFE_HEADERS that they do not have; a page brings its own policy.
+
+    For apps of others: what this package answers itself has these headers from the start.
+    """
 
     def __init__(self, app: ASGIApp, headers: Mapping[bytes, bytes] = SAFE_HEADERS) -> None:
         self._app = app

@@ -10,6 +10,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.domain.refusals import Code
 from app.web.bodies import error_body
+from app.web.guards import send_json
 
 _log = structlog.get_logger(__name__)
 
@@ -28,7 +29,7 @@ class Alive:
 
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
         if await _may_answer(scope, send):
-            await _send(send, 200, self._body)
+            await send_json(send, 200, self._body)
 
 
 class Ready:
@@ -47,9 +48,9 @@ class Ready:
             return
         problems = await self._found()
         if problems:
-            await _send(send, 503, json.dumps({"status": "not ready", "problems": list(problems)}).encode())
+            await send_json(send, 503, json.dumps({"status": "not ready", "problems": list(problems)}).encode())
         else:
-            await _send(send, 200, b'{"status": "ready"}')
+            await send_json(send, 200, b'{"status": "ready"}')
 
     async def _found(self) -> Sequence[str]:
         deadline = asyncio.timeout(self._seconds)
@@ -67,17 +68,5 @@ async def _may_answer(scope: Scope, send: Send) -> bool:
     if scope["method"] in {"GET", "HEAD"}:
         return True
     body = error_body(Code.METHOD_NOT_ALLOWED, "Health is asked by GET.")
-    await _send(send, 405, body, (b"allow", b"GET, HEAD"))
+    await send_json(send, 405, body, (b"allow", b"GET, HEAD"))
     return False
-
-
-async def _send(send: Send, status: int, body: bytes, *more: tuple[bytes, bytes]) -> None:
-    headers = [
-        (b"content-type", b"application/json; charset=utf-8"),
-        (b"content-length", b"%d" % len(body)),
-        (b"cache-control", b"no-store"),
-        (b"x-content-type-options", b"nosniff"),
-        *more,
-    ]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

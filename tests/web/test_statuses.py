@@ -55,7 +55,7 @@ def test_what_ran_has_status_200_even_in_part(served: Served, run: FakeRun, acce
 @pytest.mark.parametrize(
     ("accept", "media"), [(GRAPHQL, GRAPHQL), (JSON, JSON), ("*/*", JSON), (None, JSON), ("text/html", JSON)]
 )
-def test_an_answer_tells_its_media_type_and_is_not_stored(served: Served, accept: str | None, media: str) -> None:
+def test_an_answer_has_these_headers_and_no_others(served: Served, accept: str | None, media: str) -> None:
     reply = served.post({"query": "{a}"}, accept=accept)
     del reply.headers["date"]
     assert reply.headers == {
@@ -63,6 +63,10 @@ def test_an_answer_tells_its_media_type_and_is_not_stored(served: Served, accept
         "content-length": str(len(reply.body)),
         "cache-control": "no-store",
         "x-content-type-options": "nosniff",
+        "x-frame-options": "DENY",
+        "referrer-policy": "no-referrer",
+        "cross-origin-resource-policy": "same-origin",
+        "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
     }
 
 
