@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from app.domain import cursors
@@ -29,12 +30,11 @@ class RowEdge(NamedTuple):
 class Listing:
     """One page of a connection. Nothing is read before it is asked for, and nothing twice."""
 
-    def __init__(self, context: Context, declaration: Pages, parent: int | None, window: Window, digest: str) -> None:
+    def __init__(self, context: Context, declaration: Pages, parent: int | None, window: Window) -> None:
         self._context = context
         self._declaration = declaration
         self._parent = ROOT if parent is None else parent
         self._window = window
-        self._digest = digest
         self._size = window.limit - 1
 
     async def nodes(self) -> Sequence[Any]:
@@ -115,7 +115,8 @@ class Listing:
         return bool(await self._context.loaders.of(question, load).load(self._parent))
 
     def _cursor(self, row: Any) -> str:
-        return cursors.written(self._digest, getattr(row, self._window.order.field), row.id)
+        digest = _digest(self._declaration, self._parent, self._window.condition, self._window.order)
+        return cursors.written(digest, getattr(row, self._window.order.field), row.id)
 
 
 def listing(
@@ -133,17 +134,26 @@ def listing(
     if also:
         condition = conjoined([condition, *also])
     order = _order(declaration, arguments.get("orderBy"))
-    digest = _digest(declaration, condition, order)
     size, from_end = _size(arguments, context.limits.page_size)
+
+    def place(name: str) -> Place | None:
+        text = arguments.get(name)
+        if text is None:
+            return None
+        found = cursors.read(text, _digest(declaration, ROOT if parent is None else parent, condition, order))
+        if found is None or not isinstance(found.key, _KEYS[order.field]):
+            raise Refusal(Code.BAD_REQUEST, f"{name} is no cursor of this list.")
+        return found
+
     window = Window(
         condition=condition,
         order=order,
-        after=_place(arguments, "after", digest, order),
-        before=_place(arguments, "before", digest, order),
+        after=place("after"),
+        before=place("before"),
         limit=size + 1,
         from_end=from_end,
     )
-    return Listing(context, declaration, parent, window, digest)
+    return Listing(context, declaration, parent, window)
 
 
 def _order(declaration: Pages, given: Mapping[str, Any] | None) -> Order:
@@ -164,20 +174,27 @@ def _size(arguments: Mapping[str, Any], size_max: int) -> tuple[int, bool]:
     return size, last is not None
 
 
-def _place(arguments: Mapping[str, Any], name: str, digest: str, order: Order) -> Place | None:
-    text = arguments.get(name)
-    if text is None:
-        return None
-    place = cursors.read(text, digest)
-    if place is None:
-        raise Refusal(Code.BAD_REQUEST, f"{name} is no cursor of this list.")
-    del order
-    return place
+_KEYS: Mapping[str, type] = {
+    "id": int,
+    "name": str,
+    "balance": Decimal,
+    "min_balance": Decimal,
+    "max_balance": Decimal,
+    "amount": Decimal,
+    "created_at": datetime,
+    "updated_at": datetime,
+    "timestamp": datetime,
+    "recorded_at": datetime,
+    "first_closing": datetime,
+    "closing_at": datetime,
+}
+"""What the ordered field's value in a cursor must be: a cursor is a stranger's text."""
 
 
-def _digest(declaration: Pages, condition: Condition, order: Order) -> str:
+@lru_cache(maxsize=1024)
+def _digest(declaration: Pages, parent: int, condition: Condition, order: Order) -> str:
     """What a list is, in a few letters: a cursor is good for the list that it was made in."""
-    said = repr((key_of(declaration), _canonical(condition), tuple(order)))
+    said = repr((key_of(declaration), parent, _canonical(condition), tuple(order)))
     return hashlib.sha256(said.encode()).hexdigest()[:12]
 
 
