@@ -79,3 +79,54 @@ async def test_64_configurations_of_a_division_give_one(filled: Gateway) -> None
     answers = await asyncio.gather(*(filled.ask(create) for _ in range(64)))
     made = [answer.sound()["createAccountBalanceHistoryConfig"] for answer in answers]
     assert sorted(len(each["userErrors"]) for each in made) == [0] + [1] * 63
+
+
+async def test_64_updates_of_one_account_leave_the_last_and_lose_no_other_field(filled: Gateway) -> None:
+    update = """mutation ($input: UpdateAccountInput!) { updateAccount(id: "account_1", input: $input) {
+      account { vat totalCapacity } userErrors { message }
+    } }"""
+    bodies = [{"vat": n} if n % 2 else {"totalCapacity": n + 1} for n in range(64)]
+    answers = await asyncio.gather(*(filled.ask(update, input=body) for body in bodies))
+    assert all(answer.sound()["updateAccount"]["userErrors"] == [] for answer in answers)
+    account = (await filled.ask('{ account(id: "account_1") { vat totalCapacity name } }')).sound()["account"]
+    assert int(account["vat"]) % 2 == 1
+    assert account["totalCapacity"] % 2 == 1
+    assert account["name"] == "Main"
+
+
+async def test_64_singles_with_one_number_record_one(filled: Gateway) -> None:
+    item = {
+        "accountExtId": "EXT-1",
+        "communicationNumber": "n",
+        "requester": "r",
+        "value": 1,
+        "balanceAt": "2026-01-01T00:00:00Z",
+    }
+    single = (
+        "mutation ($input: AccountBalanceInput!) { updateAccountBalance(input: $input) { errorCode balance { id } } }"
+    )
+    answers = await asyncio.gather(*(filled.ask(single, input=item) for _ in range(64)))
+    told = [answer.sound()["updateAccountBalance"] for answer in answers]
+    assert sorted(str(each["errorCode"]) for each in told) == ["None"] + ["O005"] * 63
+    assert len({each["balance"]["id"] for each in told}) == 1
+
+
+async def test_64_creations_of_everything_else_at_once(filled: Gateway) -> None:
+    create = """mutation ($code: String!, $email: String!) {
+      createDivision(input: {code: $code}) { division { id } userErrors { code documentedCode } }
+      createContact(input: {contractorId: "contractor_1", email: $email}) { contact { id } }
+      createInvoiceTemplate(input: {name: $code}) { invoiceTemplate { id } }
+    }"""
+    given = [{"code": f"D{n // 2}", "email": f"{n}@acme.example"} for n in range(64)]
+    answers = [answer.sound() for answer in await asyncio.gather(*(filled.ask(create, **each) for each in given))]
+    refused = [each["createDivision"]["userErrors"] for each in answers if each["createDivision"]["division"] is None]
+    assert refused == [[{"code": "TAKEN", "documentedCode": "WDIV0016"}]] * 32
+    counted = await filled.ask(
+        """{ divisions { totalCount } invoiceTemplates { totalCount }
+          contractors { nodes { contacts { totalCount } } } }"""
+    )
+    assert counted.sound() == {
+        "divisions": {"totalCount": 33},
+        "invoiceTemplates": {"totalCount": 64},
+        "contractors": {"nodes": [{"contacts": {"totalCount": 65}}]},
+    }

@@ -1,0 +1,92 @@
+"""The store's promises: durable settings, one writer, bounded statements, plain refusals."""
+
+import asyncio
+import sqlite3
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from app.domain.refusals import Code, Refusal
+from app.store.store import Store, Work
+
+SLOW = {
+    "sqlite": "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000000) SELECT max(i) FROM n",
+    "postgresql": "SELECT pg_sleep(60)",
+}
+
+
+async def _pragmas(connection: Any) -> dict[str, Any]:
+    names = ("journal_mode", "synchronous", "foreign_keys", "query_only", "wal_autocheckpoint")
+    return {name: (await connection.exec_driver_sql(f"PRAGMA {name}")).scalar() for name in names}
+
+
+async def test_sqlite_keeps_what_it_said_and_readers_write_nothing(sqlite_url: str) -> None:
+    store = Store(sqlite_url)
+    writing: dict[str, Any] = await store.work(None, lambda work: _pragmas(work.reads._connection))
+    async with store.reading(None) as reads:
+        reading = await _pragmas(reads._connection)
+    await store.close()
+    assert (writing["journal_mode"], writing["synchronous"], writing["foreign_keys"]) == ("wal", 2, 1)
+    assert (reading["query_only"], reading["wal_autocheckpoint"], reading["foreign_keys"]) == (1, 0, 1)
+
+
+async def test_a_statement_that_runs_too_long_is_stopped_and_the_next_one_runs(database_url: str) -> None:
+    store = Store(database_url, statement_seconds=0.2)
+    with pytest.raises(Refusal) as refused:
+        async with store.reading(None) as reads:
+            await reads._connection.execute(text(SLOW[store.dialect.name]))
+    assert refused.value.code is Code.TIMEOUT
+    async with store.reading(None) as reads:
+        assert await reads.units() == []
+    await store.close()
+
+
+async def test_what_a_failed_work_wrote_never_was(database_url: str) -> None:
+    store = Store(database_url)
+
+    async def act(work: Work) -> None:
+        await work.directory.add_unit("never")
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        await store.work(None, act)
+    async with store.reading(None) as reads:
+        assert await reads.units() == []
+    await store.close()
+
+
+async def test_a_race_for_a_unique_key_is_run_again_until_it_is_seen(database_url: str) -> None:
+    store = Store(database_url)
+    tries = 0
+
+    async def act(work: Work) -> str:
+        nonlocal tries
+        tries += 1
+        found = await work.directory.unit_ids(["same"])
+        await asyncio.sleep(0)
+        if not found:
+            await work.directory.add_unit("same")
+        return "found" if found else "made"
+
+    outcomes = await asyncio.gather(*(store.work(None, act) for _ in range(16)))
+    await store.close()
+    assert sorted(outcomes) == ["found"] * 15 + ["made"]
+    assert tries >= 16
+
+
+async def test_a_writer_waits_for_one_of_another_process(sqlite_url: str) -> None:
+    store = Store(sqlite_url)
+    other = sqlite3.connect(sqlite_url.removeprefix("sqlite+aiosqlite:///"), isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    waiting = asyncio.ensure_future(store.work(None, lambda work: work.directory.add_unit("waited")))
+    async with store.reading(None) as reads:
+        # Readers go on beside a writer, whoever it is.
+        assert await reads.units() == []
+    assert not waiting.done()
+    other.execute("COMMIT")
+    other.close()
+    await waiting
+    async with store.reading(None) as reads:
+        assert await reads.units() == ["waited"]
+    await store.close()
