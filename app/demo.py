@@ -86,11 +86,12 @@ async def seed(store: Store, sizes: Sizes, *, now: datetime, progress: Progress)
     accounts: list[str] = []
     for number, unit in enumerate(_UNITS):
         share = len(range(number, sizes.accounts, len(_UNITS)))
-        accounts += await _unit(store, unit, share, chance, now)
+        accounts += await _unit(store, unit, share, chance, now - timedelta(days=sizes.days + 1))
     await _entries(store, accounts, sizes.days, chance, now, progress)
 
 
-async def _unit(store: Store, unit: _Unit, count: int, chance: random.Random, now: datetime) -> list[str]:
+async def _unit(store: Store, unit: _Unit, count: int, chance: random.Random, since: datetime) -> list[str]:
+    """A business unit that came into being at an instant, with its history configured since."""
     given = {"businessUnit": unit.name}
     contractors = [
         await _made(
@@ -134,14 +135,14 @@ async def _unit(store: Store, unit: _Unit, count: int, chance: random.Random, no
             business_unit=unit.name,
             closing_time=closing_time,
             delay_minutes=delay,
-            now=now,
+            now=since,
         )
         assert not isinstance(configured, list), configured
     made = []
     for index in range(count):
         contractor = contractors[index % len(contractors)]
         values = _account(unit, index, contractor, contacts[contractor], template, chance)
-        made.append(await _made(Kind.ACCOUNT, create_account(store, LOCAL, values, now=now, default_currency="EUR")))
+        made.append(await _made(Kind.ACCOUNT, create_account(store, LOCAL, values, now=since, default_currency="EUR")))
     return made
 
 

@@ -8,7 +8,6 @@ from uuid import UUID
 import strawberry
 
 from app.domain.callers import Scope
-from app.domain.conditions import Order
 from app.domain.ids import Kind
 from app.domain.records import InvoicePeriod, ThresholdState
 from app.domain.series import Interval
@@ -25,18 +24,9 @@ from resolvers.listings import (
     INVOICE_TEMPLATES,
     pages,
 )
-from schema.balances import Balance, BalanceConnection
+from schema.balances import Balance, BalanceConnection, balance_pages
 from schema.fields import answered, column, stored
-from schema.filters import (
-    ACCOUNT_FILTERS,
-    ACCOUNT_ORDERS,
-    BALANCE_FILTERS,
-    BALANCE_ORDERS,
-    AccountFilter,
-    AccountOrder,
-    BalanceFilter,
-    BalanceOrder,
-)
+from schema.filters import ACCOUNT_FILTERS, ACCOUNT_ORDERS, AccountFilter, AccountOrder
 from schema.node import Node
 from schema.pages import (
     Currency,
@@ -103,19 +93,7 @@ class Account(Node):
         balanceType=str | None,
         currency=str | None,
     )
-    balances: BalanceConnection | None = stored(
-        pages(
-            ENTRIES,
-            "account_id",
-            Scope.BALANCES_READ,
-            Order("timestamp", descending=True),
-            BALANCE_FILTERS,
-            BALANCE_ORDERS,
-        ),
-        "Newest first, unless ordered otherwise.",
-        filter=BalanceFilter | None,
-        orderBy=BalanceOrder | None,
-    )
+    balances: BalanceConnection | None = balance_pages("account_id", "Newest first, unless ordered otherwise.")
     balance_history: HistoryConnectionType | None = answered(
         account_history,
         "One entry a business day with movement, as recorded at cycle closing; newest first.",
@@ -226,12 +204,10 @@ class AccountIdentifier:
 
 
 @strawberry.input
-class CreateAccountInput:
-    name: str
-    contractor_id: strawberry.ID
-    business_unit: str | None = strawberry.UNSET
+class _AccountValues:
+    """What may be said of an account, when it is made and later."""
+
     division_code: str | None = strawberry.UNSET
-    currency: CurrencyInput | None = strawberry.UNSET
     min_balance: decimal.Decimal | None = strawberry.UNSET
     max_balance: decimal.Decimal | None = strawberry.UNSET
     balance_low_threshold: decimal.Decimal | None = strawberry.UNSET
@@ -243,7 +219,6 @@ class CreateAccountInput:
     destination_rate_limit: decimal.Decimal | None = strawberry.UNSET
     max_call_duration: int | None = strawberry.UNSET
     external_id: str | None = strawberry.UNSET
-    uuid: UUID | None = strawberry.UNSET
     invoice_period: InvoicePeriod | None = strawberry.UNSET
     invoice_template_id: strawberry.ID | None = strawberry.UNSET
     send_invoices_to: list[strawberry.ID] | None = strawberry.UNSET
@@ -252,26 +227,18 @@ class CreateAccountInput:
 
 
 @strawberry.input
-class UpdateAccountInput:
+class CreateAccountInput(_AccountValues):
+    name: str
+    contractor_id: strawberry.ID
+    business_unit: str | None = strawberry.UNSET
+    currency: CurrencyInput | None = strawberry.UNSET
+    uuid: UUID | None = strawberry.UNSET
+
+
+@strawberry.input
+class UpdateAccountInput(_AccountValues):
     name: str | None = strawberry.UNSET
     contractor_id: strawberry.ID | None = strawberry.UNSET
-    division_code: str | None = strawberry.UNSET
-    min_balance: decimal.Decimal | None = strawberry.UNSET
-    max_balance: decimal.Decimal | None = strawberry.UNSET
-    balance_low_threshold: decimal.Decimal | None = strawberry.UNSET
-    balance_high_threshold: decimal.Decimal | None = strawberry.UNSET
-    vat: decimal.Decimal | None = strawberry.UNSET
-    origination_capacity: int | None = strawberry.UNSET
-    termination_capacity: int | None = strawberry.UNSET
-    total_capacity: int | None = strawberry.UNSET
-    destination_rate_limit: decimal.Decimal | None = strawberry.UNSET
-    max_call_duration: int | None = strawberry.UNSET
-    external_id: str | None = strawberry.UNSET
-    invoice_period: InvoicePeriod | None = strawberry.UNSET
-    invoice_template_id: strawberry.ID | None = strawberry.UNSET
-    send_invoices_to: list[strawberry.ID] | None = strawberry.UNSET
-    send_balance_notifications_to: list[strawberry.ID] | None = strawberry.UNSET
-    timezone: str | None = strawberry.UNSET
 
 
 @strawberry.type

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import strawberry
 
 from app.domain.callers import Scope
+from app.domain.conditions import Order
 from app.domain.ids import Kind
 from resolvers.declarations import Coded, Identity, One
-from resolvers.listings import ACCOUNTS
+from resolvers.listings import ACCOUNTS, ENTRIES, pages
 from schema.fields import answered, column, stored
+from schema.filters import BALANCE_FILTERS, BALANCE_ORDERS, BalanceFilter, BalanceOrder
 from schema.node import Node
 from schema.pages import Currency, CurrencyInput, PageInfo, edge_cursor, edge_node, edges, nodes, page_info, total_count
 from schema.refusals import UserError
@@ -51,6 +53,17 @@ class BalanceConnection:
     edges: list[BalanceEdge] = edges()
     nodes: list[Balance] = nodes()
     total_count: int | None = total_count()
+
+
+def balance_pages(link: str | None, description: str) -> Any:
+    """A connection of entries, newest first: all, or those of a parent."""
+    newest_first = Order("timestamp", descending=True)
+    return stored(
+        pages(ENTRIES, link, Scope.BALANCES_READ, newest_first, BALANCE_FILTERS, BALANCE_ORDERS),
+        description,
+        filter=BalanceFilter | None,
+        orderBy=BalanceOrder | None,
+    )
 
 
 @strawberry.input

@@ -5,26 +5,21 @@ from typing import Any
 import strawberry
 
 from app.domain.callers import Scope
-from app.domain.conditions import Order
 from resolvers import accounts as of_accounts
 from resolvers import balances as of_balances
 from resolvers import divisions as of_divisions
 from resolvers import gateway as of_gateway
 from resolvers import nodes as of_nodes
-from resolvers.listings import BY_CREATION, CONTRACTORS, DIVISIONS, ENTRIES, INVOICE_TEMPLATES, pages
+from resolvers.listings import BY_CREATION, CONTRACTORS, DIVISIONS, INVOICE_TEMPLATES, pages
 from schema.accounts import Account, AccountConnection, AccountIdentifier, account_pages
-from schema.balances import BalanceConnection, BatchAccountBalancesInput, BatchResult
+from schema.balances import BalanceConnection, BatchAccountBalancesInput, BatchResult, balance_pages
 from schema.directory import ContractorConnection, InvoiceTemplateConnection
 from schema.divisions import Division, DivisionConnection
 from schema.events import EventConnection, WebhookConnection
 from schema.fields import PAGE_ARGUMENTS, answered, column, stored
 from schema.filters import (
-    BALANCE_FILTERS,
-    BALANCE_ORDERS,
     CONTRACTOR_FILTERS,
     DIVISION_FILTERS,
-    BalanceFilter,
-    BalanceOrder,
     ContractorFilter,
     DateTimeFilter,
     DivisionFilter,
@@ -69,18 +64,8 @@ class Query:
     account: Account | None = answered(of_accounts.account, id=strawberry.ID)
     account_by_identifier: Account | None = answered(of_accounts.account_by_identifier, identifier=AccountIdentifier)
     accounts: AccountConnection | None = account_pages(None)
-    balances: BalanceConnection | None = stored(
-        pages(
-            ENTRIES,
-            None,
-            Scope.BALANCES_READ,
-            Order("timestamp", descending=True),
-            BALANCE_FILTERS,
-            BALANCE_ORDERS,
-        ),
-        "Balance entries over all accounts that the caller may see.",
-        filter=BalanceFilter | None,
-        orderBy=BalanceOrder | None,
+    balances: BalanceConnection | None = balance_pages(
+        None, "Balance entries over all accounts that the caller may see."
     )
     validate_batch_account_balances: BatchResult | None = answered(
         of_balances.validate,

@@ -929,6 +929,23 @@ async def test_a_cursor_outlives_the_row_that_moved(filled: Gateway) -> None:
     assert moved.sound()["updateAccount"]["userErrors"] == []
     rest = page_of(await filled.ask(ACCOUNTS, first=9, orderBy=order, after=page["pageInfo"]["endCursor"]))
     assert ids_of(rest) == [ids[1], ids[2], ids[0]]
+    assert flags_of(rest) == (True, False)
+
+
+async def test_a_row_that_moved_away_is_on_no_page_before(filled: Gateway) -> None:
+    order, filter = {"field": "NAME"}, {"vat": {"eq": "0"}}
+    made = await filled.ask(CREATE_ACCOUNT, input={"name": "Z", "contractorId": "contractor_1"})
+    last = made.sound()["createAccount"]["account"]["id"]
+    page = page_of(await filled.ask(ACCOUNTS, first=1, orderBy=order, filter=filter))
+    assert (ids_of(page), flags_of(page)) == (["account_1"], (False, True))
+    moved = await filled.ask('mutation { updateAccount(id: "account_1", input: {vat: 5}) { userErrors { code } } }')
+    assert moved.sound()["updateAccount"]["userErrors"] == []
+    cursor = page["pageInfo"]["endCursor"]
+    rest = page_of(await filled.ask(ACCOUNTS, first=9, orderBy=order, filter=filter, after=cursor))
+    assert (ids_of(rest), rest["totalCount"], flags_of(rest)) == ([last], 1, (False, False))
+    end = rest["pageInfo"]["endCursor"]
+    back = page_of(await filled.ask(ACCOUNTS, last=9, orderBy=order, filter=filter, before=end))
+    assert (ids_of(back), flags_of(back)) == ([], (False, True))
 
 
 # --- counts and totals --------------------------------------------------------------------------------------------

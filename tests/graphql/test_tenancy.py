@@ -437,7 +437,11 @@ async def test_an_item_without_a_unit_is_of_the_callers_default(
     (result,) = await register(gateway, caller, ITEM)
     assert result["errorCode"] == code
     if code is None:
-        assert result["businessUnit"] == unit
+        own = await gateway.ask(
+            "query ($id: ID!) { node(id: $id) { ... on Balance { account { businessUnit } } } }",
+            id=result["balance"]["id"],
+        )
+        assert own.sound()["node"]["account"] == {"businessUnit": unit}
     assert ids
 
 
@@ -583,7 +587,10 @@ ACCOUNT_PARTS = {
     "balanceAsOf": 'balanceAsOf(before: "2026-02-01T00:00:00Z") { amount }',
     "balances": "balances { totalCount }",
     "balanceHistory": "balanceHistory { totalCount }",
-    "balanceSeries": 'balanceSeries(from: "2026-01-01T00:00:00Z", before: "2026-01-02T00:00:00Z", interval: DAY) { close }',
+    "balanceSeries": """balanceSeries(from: "2026-01-01T00:00:00Z", before: "2026-01-02T00:00:00Z", interval: DAY)
+        { close }""",
+      from: "2026-01-01T00:00:00Z", before: "2026-01-02T00:00:00Z", interval: DAY
+    ) { close }""",
 }
 
 

@@ -11,7 +11,8 @@ from app.domain.refusals import Code, Refusal
 from app.store.store import Store, Work
 
 SLOW = {
-    "sqlite": "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000000) SELECT max(i) FROM n",
+    "sqlite": """WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000000)
+        SELECT max(i) FROM n""",
     "postgresql": "SELECT pg_sleep(60)",
 }
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
+from structlog.testing import capture_logs
 
 from app.domain.callers import Caller
 from app.web.graphql import GraphQLView
@@ -223,6 +224,14 @@ def test_who_waits_for_a_sign_to_send_too_much_gets_a_refusal_instead(gateway: S
     assert gateway.raw(post(b"Content-Length: 200000", b"Expect: 100-continue", body=b"")).status == 413
 
 
+def test_who_waits_for_a_sign_to_send_what_is_refused_anyway_never_gets_it(gateway: Served) -> None:
+    refused = post(LENGTH, b"Expect: 100-continue", body=b"").replace(b"application/json", b"text/plain")
+    with gateway.connected() as connection:
+        connection.send(refused)
+        assert connection.reply().status == 415
+        assert connection.is_closed()
+
+
 def test_a_body_that_never_ends_is_given_up() -> None:
     with serving(GraphQLView(FakeRun(), FakeCallers(), body_seconds=0.05)) as served, served.connected() as connection:
         connection.send(post(LENGTH, body=QUERY[:-1]))
@@ -286,13 +295,14 @@ def test_an_operation_whose_client_goes_away_runs_to_its_end() -> None:
         assert run.ended.wait(SECONDS)
 
 
-def test_a_client_that_hangs_up_within_its_body_runs_nothing() -> None:
+def test_a_client_that_hangs_up_within_its_body_runs_nothing_and_is_no_failure() -> None:
     run = FakeRun()
-    with serving(GraphQLView(run, FakeCallers())) as served:
+    with serving(GraphQLView(run, FakeCallers())) as served, capture_logs() as logs:
         with served.connected() as connection:
             connection.send(post(LENGTH, body=QUERY[:-1]))
         assert served.post({"query": "{b}"}).status == 200
     assert [asked.query for asked in run.asked] == ["{b}"]
+    assert logs == []
 
 
 def test_every_answer_has_the_safe_headers(gateway: Served) -> None:

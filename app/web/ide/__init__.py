@@ -41,7 +41,7 @@ _HEADERS = {
     "X-Frame-Options": "DENY",
 }
 
-_GRAPHIQL = """<!doctype html>
+_FRAME = """<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -51,23 +51,15 @@ _GRAPHIQL = """<!doctype html>
 <link rel="stylesheet" href="{css}">
 </head>
 <body>
-<div id="graphiql" data-query="{query}"></div>
-<script src="{js}"></script>
+{body}<script src="{js}"></script>
 </body>
 </html>
 """
 
-_FORM = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>Balance gateway</title>
-<link rel="icon" href="data:,">
-<link rel="stylesheet" href="{css}">
-</head>
-<body>
-<h1>Balance gateway</h1>
+_GRAPHIQL = """<div id="graphiql" data-query="{query}"></div>
+"""
+
+_FORM = """<h1>Balance gateway</h1>
 {note}
 <main>
 <section>
@@ -84,9 +76,6 @@ _FORM = """<!doctype html>
 <pre id="answer" aria-live="polite"></pre>
 </section>
 </main>
-<script src="{js}"></script>
-</body>
-</html>
 """
 
 _NOTE = """<p class="note">GraphiQL is not built here: it needs Node when the gateway is installed. This plain form does
@@ -122,8 +111,9 @@ def _files(folder: Path) -> dict[str, tuple[str, Path]]:
     return found
 
 
-def _page(template: str, files: Mapping[str, tuple[str, Path]], note: str = "") -> str:
-    return template.format(js=files[".js"][0], css=files[".css"][0], query=html.escape(FIRST_QUERY), note=note)
+def _page(body: str, files: Mapping[str, tuple[str, Path]], note: str = "") -> str:
+    filled = body.format(query=html.escape(FIRST_QUERY), note=note)
+    return _FRAME.format(js=files[".js"][0], css=files[".css"][0], body=filled)
 
 
 def _asset(address: str, file: Path) -> Route:
