@@ -589,8 +589,6 @@ ACCOUNT_PARTS = {
     "balanceHistory": "balanceHistory { totalCount }",
     "balanceSeries": """balanceSeries(from: "2026-01-01T00:00:00Z", before: "2026-01-02T00:00:00Z", interval: DAY)
         { close }""",
-      from: "2026-01-01T00:00:00Z", before: "2026-01-02T00:00:00Z", interval: DAY
-    ) { close }""",
 }
 
 
