@@ -14,6 +14,7 @@ from app.domain.balances import BatchRules
 from app.domain.callers import LOCAL, Caller
 from app.settings import Settings
 from app.store.store import Store
+from app.web.bodies import VALUES_MAX, JsonReader
 from app.web.graphql import GraphQLView
 from app.web.guards import LOCAL_HOSTS, FramingGuard, HostGuard, Paths, SecurityHeaders
 from app.web.health import Alive, Ready
@@ -63,7 +64,9 @@ def create_app(settings: Settings, clock: Clock = _now) -> ASGIApp:
     store = open_store(settings)
     page, assets = page_routes() if settings.graphiql else (None, [])
     runner = create_runner(settings, store, clock)
-    view = GraphQLView(runner, lambda _headers: LOCAL, ide=page, body_max=settings.body_max)
+    # A batch's items have up to nine keys; what a body may hold follows from how many items it may have.
+    reader = JsonReader(values_max=max(VALUES_MAX, 10 * settings.batch_max))
+    view = GraphQLView(runner, lambda _headers: LOCAL, ide=page, body_max=settings.body_max, reader=reader)
     told = sdl()
 
     async def schema_file(_request: Request) -> PlainTextResponse:
@@ -75,6 +78,8 @@ def create_app(settings: Settings, clock: Clock = _now) -> ASGIApp:
         await store.close()
 
     rest = Starlette(routes=[Route("/graphql/schema.graphql", schema_file), *assets], lifespan=lifespan)
+    # A redirect would repeat the Host header that a client sent.
+    rest.router.redirect_slashes = False
     paths: dict[str, ASGIApp] = {"/graphql": view, "/health": Alive(), "/ready": Ready(store.problems)}
-    served = SecurityHeaders(Paths(rest, http=paths, websocket={}))
+    served = Paths(SecurityHeaders(rest), http=paths, websocket={})
     return FramingGuard(HostGuard(served, LOCAL_HOSTS))

@@ -113,7 +113,7 @@ async def balance_series(account: Account, info: Info, **arguments: Any) -> list
     """Points for a chart. Raises SERIES_TOO_LONG above the limit, BAD_REQUEST for an unknown zone or currency."""
     context: Context = info.context
     context.caller.must(Scope.BALANCES_READ)
-    name = arguments.get("timezone") or account.timezone
+    name = account.timezone if arguments.get("timezone") is None else arguments["timezone"]
     zone = zones.zone(name)
     if zone is None:
         raise Refusal(Code.BAD_REQUEST, "timezone is not an IANA time zone.")

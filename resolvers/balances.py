@@ -117,6 +117,7 @@ def _item(given: dict[str, Any]) -> Item:
         get("balanceType"),
         get("businessUnit"),
         get("equivalentValue"),
+        "balanceAt" if moment is not None or get("updateAt") is None else "updateAt",
     )
 
 

@@ -1,7 +1,9 @@
 """What is asked of the gateway itself: who asks, what may be asked."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from app.domain.callers import Scope
 from app.domain.refusals import Code, Refusal
 from resolvers.context import Context, Info
 
@@ -40,6 +42,17 @@ def limits(_root: Any, info: Info) -> LimitsAnswer:
     )
 
 
-def no_events(_root: Any, _info: Any, **_arguments: Any) -> None:
-    """Events, webhooks and subscriptions are not recorded by this release."""
-    raise Refusal(Code.UNAVAILABLE, "This release records no events: webhooks and subscriptions come with a later one.")
+def not_recorded(scope: Scope) -> Callable[..., None]:
+    """The resolver of what this release does not record: events, webhooks, subscriptions."""
+
+    def resolve(_root: Any, info: Info, **_arguments: Any) -> None:
+        info.context.caller.must(scope)
+        raise Refusal(
+            Code.UNAVAILABLE, "This release records no events: webhooks and subscriptions come with a later one."
+        )
+
+    return resolve
+
+
+events = not_recorded(Scope.EVENTS_READ)
+webhooks = not_recorded(Scope.WEBHOOKS_WRITE)

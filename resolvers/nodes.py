@@ -46,5 +46,5 @@ async def node(_root: Any, info: Info, *, id: str) -> Any:
 
 
 async def nodes(_root: Any, info: Info, *, ids: Sequence[str]) -> list[Any]:
-    """The objects, in the order of their ids; None for each that doesn't exist for the caller."""
-    return list(await asyncio.gather(*(node(_root, info, id=each) for each in ids)))
+    """The objects, in the order of their ids; None for each that doesn't exist for the caller, or is refused."""
+    return list(await asyncio.gather(*(node(_root, info, id=each) for each in ids), return_exceptions=True))

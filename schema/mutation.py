@@ -84,5 +84,5 @@ class Mutation:
     create_invoice_template: CreateInvoiceTemplatePayload | None = answered(
         divisions.create_invoice_template, input=CreateInvoiceTemplateInput
     )
-    create_webhook: CreateWebhookPayload | None = answered(gateway.no_events, input=CreateWebhookInput)
-    delete_webhook: DeleteWebhookPayload | None = answered(gateway.no_events, id=strawberry.ID)
+    create_webhook: CreateWebhookPayload | None = answered(gateway.webhooks, input=CreateWebhookInput)
+    delete_webhook: DeleteWebhookPayload | None = answered(gateway.webhooks, id=strawberry.ID)

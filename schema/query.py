@@ -86,6 +86,6 @@ class Query:
         pages(DIVISIONS, None, Scope.ACCOUNTS_READ, BY_CREATION, DIVISION_FILTERS), filter=DivisionFilter | None
     )
     events: EventConnection | None = answered(
-        of_gateway.no_events, "The log of events, oldest first; kept for the configured retention.", **_EVENT_ARGUMENTS
+        of_gateway.events, "The log of events, oldest first; kept for the configured retention.", **_EVENT_ARGUMENTS
     )
-    webhooks: WebhookConnection | None = answered(of_gateway.no_events, **PAGE_ARGUMENTS)
+    webhooks: WebhookConnection | None = answered(of_gateway.webhooks, **PAGE_ARGUMENTS)

@@ -54,7 +54,7 @@ async def update_history_config(
 ) -> HistoryConfig | list[Violation]:
     """Change a configuration that has not started; after its start, add the one that follows it."""
     violations = histories.update_violations(closing_time, delay_minutes)
-    unit, broken = named_unit(caller, business_unit)
+    unit, broken = named_unit(caller, business_unit, ("businessUnit",))
     if violations or unit is None:
         return [*violations, *([] if violations else broken)]
     clock = None if closing_time is None else histories.parse_closing_time(closing_time)

@@ -34,8 +34,10 @@ async def create_contractor(store: Store, caller: Caller, given: Given) -> Made:
         violations.append(Violation(UserErrorCode.REQUIRED, "Must be customer and/or vendor", path, "100"))
 
     async def act(work: Work, unit_id: int) -> int:
-        if external_id is not None and await work.directory.by_key(t.contractors, unit_id, "external_id", external_id):
-            refuse([Violation(UserErrorCode.TAKEN, TAKEN, ("input", "externalId"), "100")])
+        broken = list(violations)
+        if external_id and await work.directory.by_key(t.contractors, unit_id, "external_id", external_id):
+            broken.append(Violation(UserErrorCode.TAKEN, TAKEN, ("input", "externalId"), "100"))
+        refuse(broken)
         values = {"name": given["name"], "external_id": external_id, "is_customer": customer, "is_vendor": vendor}
         return await work.directory.add(t.contractors, unit_id, values)
 
@@ -43,10 +45,13 @@ async def create_contractor(store: Store, caller: Caller, given: Given) -> Made:
 
 
 async def create_invoice_template(store: Store, caller: Caller, given: Given) -> Made:
+    violations = _name_violations(given["name"])
+
     async def act(work: Work, unit_id: int) -> int:
+        refuse(violations)
         return await work.directory.add(t.invoice_templates, unit_id, {"name": given["name"]})
 
-    return await _made_in_unit(store, caller, given, _name_violations(given["name"]), act)
+    return await _made_in_unit(store, caller, given, violations, act)
 
 
 async def create_contact(store: Store, caller: Caller, given: Given) -> Made:
@@ -79,7 +84,7 @@ async def create_division(store: Store, caller: Caller, given: Given) -> Made:
 
     async def act(work: Work, unit_id: int) -> int:
         parent = None
-        broken = []
+        broken = list(violations)
         if await work.directory.by_key(t.divisions, unit_id, "code", code) is not None:
             broken.append(divisions.code_taken())
         if parent_code is not None:
@@ -106,12 +111,15 @@ async def _made_in_unit(
     violations: list[Violation],
     act: Callable[[Work, int], Awaitable[int]],
 ) -> Made:
-    """Make something in the unit that an input names; the unit comes into being with it."""
+    """Make something in the unit that an input names; the unit comes into being with it.
+
+    `act` refuses the violations, together with what it finds in the store.
+    """
     unit, broken = named_unit(caller, given.get("businessUnit"))
 
     async def in_unit(work: Work) -> int:
-        refuse([*broken, *violations])
-        assert unit is not None
+        if unit is None:
+            raise Violated([*broken, *violations])
         return await act(work, await unit_for(work, unit))
 
     return await _made(store, caller, in_unit)

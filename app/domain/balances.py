@@ -29,6 +29,8 @@ class Item(NamedTuple):
     balance_type: str | None
     business_unit: str | None
     equivalent_value: Decimal | None
+    moment_key: str = "balanceAt"
+    """The key under which the moment was sent: balanceAt, or the older updateAt."""
 
 
 class Position(NamedTuple):
@@ -141,7 +143,7 @@ def _unfit_amount(item: Item) -> Rejected | None:
 def _too_early(item: Item, rules: BatchRules, now: datetime) -> Rejected | None:
     assert item.balance_at is not None
     if is_too_far_ahead(item.balance_at, now, rules.ahead_max):
-        return Rejected("G005", "balanceAt is too far in the future", "balanceAt")
+        return Rejected("G005", f"{item.moment_key} is too far in the future", item.moment_key)
     return None
 
 

@@ -1,7 +1,7 @@
 """Balance series: open, low, high and close for each calendar interval of a time zone."""
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import NamedTuple
@@ -73,22 +73,22 @@ def _first_of(instant: datetime, local: datetime, zone: ZoneInfo) -> datetime:
 
 
 def _days(since: datetime, interval: Interval, zone: ZoneInfo) -> Iterator[datetime]:
-    day = since.astimezone(zone).date()
+    first = _first_day(since.astimezone(zone).date(), interval)
     # A midnight in a gap comes later than the clock says: begin one interval earlier, and drop what ends before.
-    day = _following(_first_day(day, interval), interval, -1)
+    day: date | None = _following(first, interval, -1) or first
     pending: datetime | None = None
-    while True:
+    while day is not None:
         closing = closing_of(day, _MIDNIGHT, zone)
-        if closing is not None:
-            start = closing.at.astimezone(UTC)
-            if start > since and pending is not None:
+        if closing is not None and closing.at <= since:
+            pending = closing.at
+        elif closing is not None:
+            if pending is not None:
                 yield pending
                 pending = None
-            if start > since:
-                yield start
-            else:
-                pending = start
+            yield closing.at
         day = _following(day, interval, 1)
+    if pending is not None:
+        yield pending
 
 
 def _first_day(day: date, interval: Interval) -> date:
@@ -101,15 +101,19 @@ def _first_day(day: date, interval: Interval) -> date:
             return day
 
 
-def _following(day: date, interval: Interval, step: int) -> date:
-    match interval:
-        case Interval.WEEK:
-            return day + 7 * step * _DAY
-        case Interval.MONTH:
-            months = day.year * 12 + day.month - 1 + step
-            return date(months // 12, months % 12 + 1, 1)
-        case _:
-            return day + step * _DAY
+def _following(day: date, interval: Interval, step: int) -> date | None:
+    """The first day of the next interval, or of the one before; None where the calendar ends."""
+    try:
+        match interval:
+            case Interval.WEEK:
+                return day + 7 * step * _DAY
+            case Interval.MONTH:
+                months = day.year * 12 + day.month - 1 + step
+                return date(months // 12, months % 12 + 1, 1)
+            case _:
+                return day + step * _DAY
+    except (OverflowError, ValueError):
+        return None
 
 
 def points(

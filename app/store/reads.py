@@ -125,7 +125,7 @@ class Edge(NamedTuple):
 
 def _from(view: View, edge: Edge) -> ColumnElement[bool]:
     field, descending = edge.order
-    return not_(beyond(view, field, edge.place, descending=descending == edge.towards_end))
+    return not_(beyond(view, field, edge.place, descending=descending != edge.towards_end))
 
 
 def _named_accounts(condition: Condition) -> Collection[int] | None:

@@ -91,7 +91,7 @@ def _accounts() -> View:
         threshold_state=p.c.threshold_state,
     )
     plain = (
-        "id contractor_id balance min_balance max_balance balance_low_threshold balance_high_threshold vat "
+        "id uuid contractor_id balance min_balance max_balance balance_low_threshold balance_high_threshold vat "
         "threshold_state created_at updated_at"
     )
     fields = {name: Field(columns[name]) for name in plain.split()} | {

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from datetime import date, datetime, time
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -52,9 +52,13 @@ class Instant(TypeDecorator[datetime]):
         return moments.to_micros(value)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
-        if value is None or dialect.name != "sqlite":
-            return value  # type: ignore[no-any-return]  # The driver gives aware datetimes in UTC.
-        return moments.from_micros(value)
+        if value is None:
+            return None
+        if dialect.name == "sqlite":
+            return moments.from_micros(value)
+        # The driver gives aware datetimes in UTC, save for the first instant of all: that it keeps as -infinity.
+        moment: datetime = value
+        return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 class Flag(TypeDecorator[bool]):

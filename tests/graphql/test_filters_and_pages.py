@@ -1,6 +1,7 @@
 """Filters, orders, pages and totals say what a plain model of the same accounts and entries says."""
 
 import asyncio
+import dataclasses
 import random
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -768,15 +769,14 @@ async def test_a_page_has_fifty_rows_by_default(stocked_gateway: Gateway, stock:
 
 
 @pytest.mark.parametrize("name", ["first", "last"])
-async def test_a_page_above_the_maximum_is_refused_with_the_limit(held: Held, name: str) -> None:
-    gateway = Gateway(held[0], page_size=5)
+async def test_a_page_above_the_maximum_is_refused_with_the_limit(stocked_gateway: Gateway, name: str) -> None:
+    stocked_gateway.limits = dataclasses.replace(stocked_gateway.limits, page_size=5)
     for document in (ACCOUNTS, BALANCES):
-        assert len(page_of(await gateway.ask(document, **{name: 5}))["nodes"]) == 5
-        answer = await gateway.ask(document, **{name: 6})
+        assert len(page_of(await stocked_gateway.ask(document, **{name: 5}))["nodes"]) == 5
+        answer = await stocked_gateway.ask(document, **{name: 6})
         assert answer.codes == ["PAGE_TOO_LARGE"]
         assert answer.errors[0]["extensions"]["limit"] == 5
         assert answer.data == {"list": None}
-    await gateway.store.close()
 
 
 @pytest.mark.parametrize("arguments", [{"first": -1}, {"last": -1}, {"first": 1, "last": 1}, {"first": 0, "last": 0}])

@@ -13,7 +13,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 HERE = Path(__file__).resolve().parent
 ASSETS = "/graphql/ide"
 
-FIRST_QUERY = """# Press the triangle, or Ctrl-Enter. The documentation is at the left.
+FIRST_QUERY = """# The first five accounts.
+# Ctrl-Enter runs it.
 {
   accounts(first: 5) {
     nodes {
