@@ -36,6 +36,8 @@ class Tab:
         self._number = 0
         self.requested: list[str] = []
         """Addresses that the page asked for."""
+        self.sent_headers: list[dict[str, str]] = []
+        """Headers of each request by lower-case name, save those that the browser itself adds."""
         self.complaints: list[str] = []
         """What the console was told in anger: errors, violations of the policy."""
         for domain in ("Page", "Runtime", "Network", "Log"):
@@ -55,10 +57,22 @@ class Tab:
         match message["method"]:
             case "Network.requestWillBeSent":
                 self.requested.append(message["params"]["request"]["url"])
+                sent = message["params"]["request"]["headers"]
+                self.sent_headers.append({name.lower(): value for name, value in sent.items()})
+            case "Network.webSocketCreated":
+                self.requested.append(message["params"]["url"])
             case "Log.entryAdded" if message["params"]["entry"]["level"] == "error":
                 self.complaints.append(message["params"]["entry"]["text"])
+            case "Runtime.consoleAPICalled" if message["params"]["type"] == "error":
+                self.complaints.append(str(message["params"]["args"]))
             case "Runtime.exceptionThrown":
                 self.complaints.append(str(message["params"]["exceptionDetails"]))
+
+    def first_complaint(self) -> str:
+        """The first complaint; waits for it."""
+        while not self.complaints:
+            self._note(json.loads(self._socket.recv(timeout=SECONDS_MAX)))
+        return self.complaints[0]
 
     def open(self, url: str) -> None:
         self.send("Page.navigate", url=url)
@@ -77,6 +91,10 @@ class Tab:
             if found:
                 return found
         raise AssertionError(f"{expression} did not come true; the page says: {self.value('document.body.innerText')}")
+
+    def type(self, text: str) -> None:
+        """Write where the cursor stands, as a keyboard does."""
+        self.send("Input.insertText", text=text)
 
     def picture(self, file: Path) -> None:
         file.write_bytes(base64.b64decode(self.send("Page.captureScreenshot")["data"]))

@@ -30,8 +30,12 @@ def build() -> str | None:
         with tempfile.TemporaryDirectory() as folder:
             _bundle(npm, Path(folder))
             _keep(Path(folder), inputs)
-    except (OSError, subprocess.SubprocessError) as error:
-        return f"npm could not build it ({error})"
+    except subprocess.TimeoutExpired:
+        return f"npm took more than {SECONDS_MAX} seconds"
+    except subprocess.CalledProcessError:
+        return "npm could not fetch the packages, or they could not be bundled"
+    except OSError as error:
+        return str(error)
     return None
 
 
@@ -59,6 +63,8 @@ def _bundle(npm: str, folder: Path) -> None:
         f"--before={PUBLISHED_BEFORE}",
         # A machine without a network shall learn it soon.
         "--fetch-retries=1",
+        "--fetch-retry-mintimeout=500",
+        "--fetch-retry-maxtimeout=1000",
         "--prefer-offline",
         "--no-package-lock",
         "--no-audit",

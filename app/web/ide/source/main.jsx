@@ -7,6 +7,7 @@ import { createRoot } from "react-dom/client";
 import { createElement } from "react";
 import "graphiql/graphiql.css";
 import "@graphiql/plugin-explorer/dist/style.css";
+import { storage } from "./storage.js";
 import "./page.css";
 
 const place = document.getElementById("graphiql");
@@ -24,6 +25,7 @@ createRoot(place).render(
     GraphiQL,
     {
       fetcher,
+      storage,
       plugins: [explorerPlugin()],
       defaultQuery: place.dataset.query,
       defaultEditorToolsVisibility: true,
