@@ -1,14 +1,18 @@
 """Bringing a database to the gateway's form, on both databases, also when several start at once."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, MetaData, inspect, text
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
 HEAD = "0001"
 """The newest revision; a test holds it to what Alembic finds."""
+
+_TRIES, _BETWEEN_TRIES = 600, 0.05
 
 _LOCK = 0x62616C616E6365  # "balance": the advisory lock that migrations of one database take on PostgreSQL.
 
@@ -18,6 +22,8 @@ async def migrate(url: str) -> None:
     engine = create_async_engine(url, poolclass=NullPool)
     try:
         async with engine.connect() as connection:
+            if connection.dialect.name == "sqlite":
+                await _keep_a_log(connection)
             await connection.run_sync(_migrate_locked)
     finally:
         await engine.dispose()
@@ -30,12 +36,24 @@ def revision_of(connection: Connection) -> str | None:
     return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
+async def _keep_a_log(connection: AsyncConnection) -> None:
+    """Turn on SQLite's write-ahead log. That never waits for another who does the same: so ask until it is done."""
+    raw: Any = await connection.get_raw_connection()
+    raw.driver_connection.isolation_level = None  # Alembic's statements shall all be in the transaction begun below.
+    for _ in range(_TRIES):
+        try:
+            await connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+            break
+        except OperationalError as error:
+            if "locked" not in str(error.orig):
+                raise
+            await asyncio.sleep(_BETWEEN_TRIES)
+
+
 def _migrate_locked(connection: Connection) -> None:
     if connection.dialect.name == "sqlite":
-        driver: Any = connection.connection.driver_connection
-        driver.isolation_level = None  # Alembic's statements shall all be in the transaction begun here.
-        connection.exec_driver_sql("PRAGMA journal_mode=WAL")
         connection.exec_driver_sql("PRAGMA synchronous=FULL")
+        connection.exec_driver_sql("PRAGMA wal_autocheckpoint=0")  # Whoever holds the file's checkpoint lock does that.
         connection.exec_driver_sql("BEGIN IMMEDIATE")
     else:
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
