@@ -3,7 +3,10 @@
 import asyncio
 import logging
 import os
+import signal
+import socket
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -11,7 +14,7 @@ import structlog
 import typer
 from pydantic import ValidationError
 
-from app.settings import Settings
+from app.settings import SQLITE, Settings
 from app.web.guards import LOCAL_HOSTS
 
 app = typer.Typer(
@@ -29,6 +32,9 @@ DatabaseUrl = Annotated[
     ),
 ]
 
+_PLACES: list[object] = []
+"""What this process has until it ends."""
+
 FIRST_QUERY = "{ accounts(first: 3) { nodes { name balance currency { code } } } }"
 
 
@@ -41,6 +47,7 @@ def serve(
 ) -> None:
     """Serve GraphQL over HTTP; the database is made and migrated on start."""
     settings = _settings(host=host, port=port, database_url=database_url)
+    _take_place(settings, "serve")
     if settings.host not in {name.strip("[]") for name in LOCAL_HOSTS}:
         _stop(f"--host {settings.host}: without authentication the gateway listens on loopback alone (127.0.0.1).")
     _configure_logging(settings)
@@ -48,6 +55,18 @@ def serve(
     typer.echo(f"GraphiQL:      http://{settings.host}:{settings.port}/graphql")
     typer.echo(f"A first query: {FIRST_QUERY}")
     _listen(settings)
+
+
+@app.command()
+def runner(
+    database_url: DatabaseUrl = None,
+    once: Annotated[bool, typer.Option("--once", help="Do what is due now, then end.")] = False,
+) -> None:
+    """Close cycles when they are due, keep the log of events, tell webhooks and write mail; `serve` does so too."""
+    settings = _settings(database_url=database_url)
+    _take_place(settings, "runner")
+    _configure_logging(settings)
+    asyncio.run(_run(settings, once=once))
 
 
 @app.command()
@@ -81,6 +100,42 @@ def seed(
     _configure_logging(settings)
     if not asyncio.run(_filled(settings, accounts, days)):
         _stop("The database is not empty; it stays as it is.")
+
+
+async def _run(settings: Settings, *, once: bool) -> None:
+    from app.main import by_itself, open_store  # noqa: PLC0415
+    from app.store.migrations import migrate as bring_up  # noqa: PLC0415
+
+    await bring_up(settings.database_url)
+    store = open_store(settings)
+    try:
+        async with by_itself(settings, store) as itself:
+            if once:
+                await itself.once()
+                return
+            running = asyncio.ensure_future(itself.run())
+            for number in (signal.SIGTERM, signal.SIGINT):
+                asyncio.get_running_loop().add_signal_handler(number, running.cancel)
+            typer.echo("The runner runs.")
+            with suppress(asyncio.CancelledError):
+                await running
+    finally:
+        await store.close()
+
+
+def _take_place(settings: Settings, name: str) -> None:
+    """One serve and one runner may share a SQLite file; another one is told who is there."""
+    from app.store.files import FileTaken, Place, database_file  # noqa: PLC0415
+
+    file = database_file(settings.database_url) if settings.database_url.startswith(SQLITE) else None
+    if file is None:
+        return
+    place = Place(file, name)
+    _PLACES.append(place)
+    try:
+        place.take()
+    except FileTaken as taken:
+        _stop(str(taken))
 
 
 async def _prepare(settings: Settings, *, demo: bool) -> None:
@@ -127,16 +182,32 @@ def _listen(settings: Settings) -> None:
 
     from app.main import create_app  # noqa: PLC0415
 
-    uvicorn.run(
-        create_app(settings),
+    application = create_app(settings)
+
+    class Server(uvicorn.Server):
+        """Ends what would last for ever before it waits for what is still running."""
+
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            await application.end_streams()
+            await super().shutdown(sockets)
+
+    config = uvicorn.Config(
+        application,
         host=settings.host,
         port=settings.port,
         log_level="warning",
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=15,
-        ws="none",
+        ws="websockets-sansio",
+        ws_max_size=1_000_000,
+        ws_ping_interval=None,
+        ws_per_message_deflate=False,
     )
+    server = Server(config)
+    server.run()
+    if not server.started:
+        raise typer.Exit(3)
 
 
 def _settings(**given: Any) -> Settings:

@@ -1,6 +1,7 @@
 """The roof: the one module that knows every floor."""
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -8,17 +9,25 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app import runner
+from app.deliveries.mail import Mailer
+from app.deliveries.webhooks import WebhookSender
+from app.dispatch import Dispatcher
 from app.domain.balances import BatchRules
 from app.domain.callers import LOCAL, Caller
+from app.feed import Feed
 from app.settings import Settings
+from app.store.signals import Signals
 from app.store.store import Store
 from app.web.bodies import VALUES_MAX, JsonReader
 from app.web.graphql import GraphQLView
 from app.web.guards import LOCAL_HOSTS, FramingGuard, HostGuard, Paths, SecurityHeaders
 from app.web.health import Alive, Ready
 from app.web.ide import page_routes
+from app.web.sse import EventStream
+from app.web.websocket import GraphQLSocket
 from resolvers.context import Context, Limits
 from schema import schema, sdl
 from schema.execution.run import Runner
@@ -37,6 +46,8 @@ def limits_of(settings: Settings) -> Limits:
         page_size=settings.page_max,
         batch_items=settings.batch_max,
         series_points=settings.series_max,
+        source=settings.event_source,
+        allow_private_webhooks=settings.webhooks_allow_private,
         currency=settings.currency,
         batch=BatchRules(
             balance_types=None if types is None else frozenset(types),
@@ -49,24 +60,82 @@ def open_store(settings: Settings) -> Store:
     return Store(settings.database_url, statement_seconds=settings.statement_seconds, connections=settings.connections)
 
 
-def create_runner(settings: Settings, store: Store, clock: Clock = _now) -> Runner:
+def create_operations(settings: Settings, store: Store, feed: Feed, clock: Clock = _now) -> Runner:
     """What runs operations on a store."""
     limits = limits_of(settings)
 
     def context_of(caller: Caller) -> Context:
-        return Context(caller, store, clock(), limits)
+        return Context(caller, store, clock(), limits, feed)
 
     return Runner(schema, context_of)
 
 
-def create_app(settings: Settings, clock: Clock = _now) -> ASGIApp:
+@asynccontextmanager
+async def by_itself(
+    settings: Settings, store: Store, *, wake: Callable[[], None] = lambda: None, clock: Clock = _now
+) -> AsyncIterator[runner.Runner]:
+    """What does by itself what is due; it hears of what other processes write, and wakes who waits for that."""
+    mailer = None if settings.smtp_url is None else Mailer(settings.smtp_url, settings.smtp_sender)
+    sender = WebhookSender(allow_private=settings.webhooks_allow_private)
+    dispatcher = Dispatcher(store, sender=sender, mailer=mailer, source=settings.event_source, clock=clock)
+
+    def woken() -> None:
+        dispatcher.wake()
+        wake()
+
+    signals = Signals(settings.database_url, woken) if store.dialect.name == "postgresql" else None
+
+    def committed() -> None:
+        woken()
+        if signals is not None:
+            signals.tell()
+
+    store.committed = committed
+    listening = [] if signals is None else [asyncio.create_task(signals.run())]
+    retention = timedelta(days=settings.retention_days)
+    try:
+        yield runner.Runner(store, clock=clock, retention=retention, dispatcher=dispatcher)
+    finally:
+        await _ended(listening)
+        await sender.close()
+
+
+async def _ended(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class Application:
+    """The ASGI application."""
+
+    def __init__(self, app: ASGIApp, streams: EventStream, sockets: GraphQLSocket) -> None:
+        self._app = app
+        self._streams = streams
+        self._sockets = sockets
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+
+    async def end_streams(self) -> None:
+        """End all subscriptions, so that the process can end; clients connect anew and resume by their place."""
+        await self._sockets.close()
+        await self._streams.close()
+
+
+def create_app(settings: Settings, clock: Clock = _now) -> Application:
     """The ASGI application; the database must be migrated."""
     store = open_store(settings)
+    feed = Feed(store, backlog=settings.subscription_backlog)
     page, assets = page_routes() if settings.graphiql else (None, [])
-    runner = create_runner(settings, store, clock)
+    operations = create_operations(settings, store, feed, clock)
     # A batch's items have up to nine keys; what a body may hold follows from how many items it may have.
     reader = JsonReader(values_max=max(VALUES_MAX, 10 * settings.batch_max))
-    view = GraphQLView(runner, lambda _headers: LOCAL, ide=page, body_max=settings.body_max, reader=reader)
+    streams = EventStream(operations.subscribe)
+    view = GraphQLView(
+        operations, lambda _headers: LOCAL, ide=page, stream=streams, body_max=settings.body_max, reader=reader
+    )
+    sockets = GraphQLSocket(operations.subscribe, lambda _headers, _payload: LOCAL, reader=reader)
     told = sdl()
 
     async def schema_file(_request: Request) -> PlainTextResponse:
@@ -74,12 +143,23 @@ def create_app(settings: Settings, clock: Clock = _now) -> ASGIApp:
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        yield
+        async with by_itself(settings, store, wake=feed.wake, clock=clock) as itself:
+            tasks = [asyncio.create_task(feed.run())]
+            if settings.runner:
+                tasks.append(asyncio.create_task(itself.run()))
+            try:
+                yield
+            finally:
+                await _ended(tasks)
         await store.close()
 
     rest = Starlette(routes=[Route("/graphql/schema.graphql", schema_file), *assets], lifespan=lifespan)
     # A redirect would repeat the Host header that a client sent.
     rest.router.redirect_slashes = False
-    paths: dict[str, ASGIApp] = {"/graphql": view, "/health": Alive(), "/ready": Ready(store.problems)}
-    served = Paths(SecurityHeaders(rest), http=paths, websocket={})
-    return FramingGuard(HostGuard(served, LOCAL_HOSTS))
+    paths: dict[str, ASGIApp] = {
+        "/graphql": view,
+        "/health": Alive(),
+        "/ready": Ready(store.problems, overdue=lambda: runner.overdue(store, clock())),
+    }
+    served = Paths(SecurityHeaders(rest), http=paths, websocket={"/graphql": sockets})
+    return Application(FramingGuard(HostGuard(served, LOCAL_HOSTS)), streams, sockets)

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from app.deliveries.mail import smtp_url_fault
 from app.domain.currencies import CURRENCIES
 
 SQLITE = "sqlite+aiosqlite:"
@@ -28,6 +29,13 @@ class Settings(BaseSettings):
     body_max: Annotated[int, Field(ge=1_000)] = 8_000_000
     connections: Annotated[int, Field(ge=2, le=1_000)] = 16
     statement_seconds: Annotated[float, Field(gt=0, le=3_600)] = 10.0
+    runner: bool = True
+    retention_days: Annotated[int, Field(ge=1, le=36_500)] = 30
+    event_source: Annotated[str, Field(min_length=1, max_length=255)] = "balance-gateway"
+    webhooks_allow_private: bool = False
+    smtp_url: str | None = None
+    smtp_sender: str = "balance-gateway@localhost"
+    subscription_backlog: Annotated[int, Field(ge=1, le=1_000_000)] = 1_000
     graphiql: bool = True
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -36,6 +44,14 @@ class Settings(BaseSettings):
     def _known_database(cls, url: str) -> str:
         if not url.startswith((SQLITE, POSTGRESQL)):
             raise ValueError(f"begin it with {SQLITE}/// and a file, or with {POSTGRESQL}//")
+        return url
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _known_server(cls, url: str | None) -> str | None:
+        fault = None if url is None else smtp_url_fault(url)
+        if fault is not None:
+            raise ValueError(fault)
         return url
 
     @field_validator("currency")

@@ -8,6 +8,7 @@ from graphql import GraphQLResolveInfo
 
 from app.domain.balances import BatchRules
 from app.domain.callers import Caller
+from app.feed import Feed
 from app.store.store import Store
 from resolvers.loaders import Loaders
 
@@ -24,6 +25,9 @@ class Limits:
     currency: str
     """The currency of accounts that name none."""
     batch: BatchRules
+    source: str = "balance-gateway"
+    """The CloudEvents source of every event."""
+    allow_private_webhooks: bool = False
 
 
 @dataclass
@@ -34,6 +38,7 @@ class Context:
     store: Store
     now: datetime
     limits: Limits
+    feed: Feed
     loaders: Loaders = field(default_factory=Loaders)
 
 

@@ -1,10 +1,7 @@
 """What is asked of the gateway itself: who asks, what may be asked."""
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from app.domain.callers import Scope
-from app.domain.refusals import Code, Refusal
 from resolvers.context import Context, Info
 
 
@@ -40,19 +37,3 @@ def limits(_root: Any, info: Info) -> LimitsAnswer:
         context.limits.series_points,
         None if types is None else sorted(types),
     )
-
-
-def not_recorded(scope: Scope) -> Callable[..., None]:
-    """The resolver of what this release does not record: events, webhooks, subscriptions."""
-
-    def resolve(_root: Any, info: Info, **_arguments: Any) -> None:
-        info.context.caller.must(scope)
-        raise Refusal(
-            Code.UNAVAILABLE, "This release records no events: webhooks and subscriptions come with a later one."
-        )
-
-    return resolve
-
-
-events = not_recorded(Scope.EVENTS_READ)
-webhooks = not_recorded(Scope.WEBHOOKS_WRITE)

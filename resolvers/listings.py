@@ -14,6 +14,7 @@ from app.store.sources import (
     HISTORY_CONFIGS,
     HISTORY_ENTRIES,
     INVOICE_TEMPLATES,
+    WEBHOOKS,
     Source,
 )
 from resolvers.declarations import Pages
@@ -33,6 +34,7 @@ __all__ = [
     "HISTORY_CONFIGS",
     "HISTORY_ENTRIES",
     "INVOICE_TEMPLATES",
+    "WEBHOOKS",
     "pages",
 ]
 

@@ -16,9 +16,11 @@ from app.store.sources import (
     HISTORY_CONFIGS,
     HISTORY_ENTRIES,
     INVOICE_TEMPLATES,
+    WEBHOOKS,
     Source,
 )
 from resolvers.context import Context, Info
+from resolvers.events import load_event
 from resolvers.fetch import load_record
 
 LOOKED_UP: dict[Kind, tuple[Source, Scope]] = {
@@ -31,6 +33,7 @@ LOOKED_UP: dict[Kind, tuple[Source, Scope]] = {
     Kind.HISTORY_CONFIG: (HISTORY_CONFIGS, Scope.CONFIG_READ),
     Kind.CLOSING: (CLOSINGS, Scope.CONFIG_READ),
     Kind.HISTORY_ENTRY: (HISTORY_ENTRIES, Scope.BALANCES_READ),
+    Kind.WEBHOOK: (WEBHOOKS, Scope.WEBHOOKS_WRITE),
 }
 
 
@@ -38,6 +41,8 @@ async def node(_root: Any, info: Info, *, id: str) -> Any:
     """The object; None for an id that is malformed, of another unit or unknown."""
     context: Context = info.context
     named = parse_id(id)
+    if named is not None and named[0] is Kind.EVENT:
+        return await load_event(context, named[1])
     if named is None or named[0] not in LOOKED_UP:
         return None
     source, scope = LOOKED_UP[named[0]]

@@ -134,7 +134,7 @@ def listing(
     if also:
         condition = conjoined([condition, *also])
     order = _order(declaration, arguments.get("orderBy"))
-    size, from_end = _size(arguments, context.limits.page_size)
+    size, from_end = size_of(arguments, context.limits.page_size)
 
     def place(name: str) -> Place | None:
         text = arguments.get(name)
@@ -162,7 +162,8 @@ def _order(declaration: Pages, given: Mapping[str, Any] | None) -> Order:
     return Order(declaration.orders[given["field"].name], given["direction"].name == "DESC")
 
 
-def _size(arguments: Mapping[str, Any], size_max: int) -> tuple[int, bool]:
+def size_of(arguments: Mapping[str, Any], size_max: int) -> tuple[int, bool]:
+    """How many rows a page has at most, and whether they are the list's last."""
     first, last = arguments.get("first"), arguments.get("last")
     if first is not None and last is not None:
         raise Refusal(Code.BAD_REQUEST, "first and last exclude each other.")

@@ -7,6 +7,7 @@ from graphql import GraphQLInputObjectType, GraphQLInterfaceType, GraphQLObjectT
 from strawberry.schema.config import StrawberryConfig
 
 from app.domain import records
+from app.domain.events import Event
 from app.domain.histories import HistoryConfig
 from schema.fields import bind
 from schema.mutation import Mutation
@@ -24,6 +25,8 @@ TYPE_NAMES = {
     HistoryConfig: "BalanceHistoryConfig",
     records.ClosingRecord: "CycleClosing",
     records.HistoryEntry: "BalanceHistoryEntry",
+    records.Webhook: "Webhook",
+    Event: "Event",
 }
 """The GraphQL type of each record that has an id."""
 

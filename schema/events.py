@@ -1,4 +1,4 @@
-"""Events and webhooks: the contract's types; their fields are refused as long as no events are recorded."""
+"""Events and webhooks, as clients see them."""
 
 import datetime as dt
 from typing import TYPE_CHECKING, Annotated
@@ -6,9 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 import strawberry
 from strawberry.scalars import JSON
 
+from app.domain.callers import Scope
 from app.domain.ids import Kind
-from resolvers.declarations import Identity
-from schema.fields import column, stored
+from resolvers import events as of_events
+from resolvers import webhooks as of_webhooks
+from resolvers.declarations import Identity, One
+from resolvers.listings import ACCOUNTS, DIVISIONS
+from schema.fields import answered, column, stored
 from schema.node import Node
 from schema.pages import PageInfo, edge_cursor, edge_node, edges, nodes, page_info, total_count
 from schema.refusals import UserError
@@ -25,10 +29,10 @@ DivisionType = Annotated["Division", strawberry.lazy("schema.divisions")]
 class Event(Node):
     id: strawberry.ID = stored(Identity(Kind.EVENT))
     type: str = column("type")
-    source: str = column("source")
+    source: str = answered(of_events.source)
     subject: str = column("subject", "The id of the account or division.")
-    account: AccountType | None = column("account")
-    division: DivisionType | None = column("division")
+    account: AccountType | None = stored(One(ACCOUNTS, "account_id", Scope.ACCOUNTS_READ))
+    division: DivisionType | None = stored(One(DIVISIONS, "division_id", Scope.ACCOUNTS_READ))
     time: dt.datetime = column("time")
     business_unit: str = column("business_unit")
     data: JSON = column("data")
@@ -52,11 +56,11 @@ class EventConnection:
 class Webhook(Node):
     id: strawberry.ID = stored(Identity(Kind.WEBHOOK))
     url: str = column("url")
-    event_types: list[str] | None = column("event_types", "Null: all.")
+    event_types: list[str] | None = answered(of_webhooks.event_types, "Null: all.")
     business_unit: str = column("business_unit")
     created_at: dt.datetime = column("created_at")
     last_delivered_at: dt.datetime | None = column("last_delivered_at")
-    pending_count: int | None = column("pending_count", "Events that wait for delivery.")
+    pending_count: int | None = answered(of_webhooks.pending_count, "Events that wait for delivery.")
     last_error: str | None = column("last_error")
 
 

@@ -18,6 +18,7 @@ from resolvers.fetch import resolver_of
 
 _DECLARED = "declared"
 _RESOLVER = "resolver"
+_LISTENER = "listener"
 
 PAGE_ARGUMENTS: Mapping[str, Any] = {"first": int | None, "after": str | None, "last": int | None, "before": str | None}
 
@@ -36,6 +37,13 @@ def column(name: str, description: str | None = None) -> Any:
 def answered(resolver: Callable[..., Any], description: str | None = None, **arguments: Any) -> Any:
     """A field that a resolver answers."""
     return _field({_RESOLVER: resolver}, description, arguments)
+
+
+def listened(
+    listener: Callable[..., Any], resolver: Callable[..., Any], description: str | None = None, **arguments: Any
+) -> Any:
+    """A subscription's field: who gives the things that come, and what of each is told."""
+    return _field({_LISTENER: listener, _RESOLVER: resolver}, description, arguments)
 
 
 def _field(metadata: Mapping[str, Any], description: str | None, arguments: Mapping[str, Any]) -> StrawberryField:
@@ -62,6 +70,7 @@ def bind(schema: GraphQLSchema) -> None:
                 resolver = definition.metadata.get(_RESOLVER) if definition is not None else None
                 if resolver is not None:
                     field.resolve = resolver
+                    field.subscribe = definition.metadata.get(_LISTENER)
 
 
 def declaration_of(field: Any) -> Declaration | None:

@@ -2,7 +2,7 @@
 
 import strawberry
 
-from resolvers import accounts, balances, divisions, gateway
+from resolvers import accounts, balances, divisions, webhooks
 from schema.accounts import CreateAccountInput, CreateAccountPayload, UpdateAccountInput, UpdateAccountPayload
 from schema.balances import (
     AccountBalanceInput,
@@ -84,5 +84,5 @@ class Mutation:
     create_invoice_template: CreateInvoiceTemplatePayload | None = answered(
         divisions.create_invoice_template, input=CreateInvoiceTemplateInput
     )
-    create_webhook: CreateWebhookPayload | None = answered(gateway.webhooks, input=CreateWebhookInput)
-    delete_webhook: DeleteWebhookPayload | None = answered(gateway.webhooks, id=strawberry.ID)
+    create_webhook: CreateWebhookPayload | None = answered(webhooks.create, input=CreateWebhookInput)
+    delete_webhook: DeleteWebhookPayload | None = answered(webhooks.delete, id=strawberry.ID)

@@ -8,9 +8,10 @@ from app.domain.callers import Scope
 from resolvers import accounts as of_accounts
 from resolvers import balances as of_balances
 from resolvers import divisions as of_divisions
+from resolvers import events as of_events
 from resolvers import gateway as of_gateway
 from resolvers import nodes as of_nodes
-from resolvers.listings import BY_CREATION, CONTRACTORS, DIVISIONS, INVOICE_TEMPLATES, pages
+from resolvers.listings import BY_CREATION, CONTRACTORS, DIVISIONS, INVOICE_TEMPLATES, WEBHOOKS, pages
 from schema.accounts import Account, AccountConnection, AccountIdentifier, account_pages
 from schema.balances import BalanceConnection, BatchAccountBalancesInput, BatchResult, balance_pages
 from schema.directory import ContractorConnection, InvoiceTemplateConnection
@@ -86,6 +87,6 @@ class Query:
         pages(DIVISIONS, None, Scope.ACCOUNTS_READ, BY_CREATION, DIVISION_FILTERS), filter=DivisionFilter | None
     )
     events: EventConnection | None = answered(
-        of_gateway.events, "The log of events, oldest first; kept for the configured retention.", **_EVENT_ARGUMENTS
+        of_events.events, "The log of events, oldest first; kept for the configured retention.", **_EVENT_ARGUMENTS
     )
-    webhooks: WebhookConnection | None = answered(of_gateway.webhooks, **PAGE_ARGUMENTS)
+    webhooks: WebhookConnection | None = stored(pages(WEBHOOKS, None, Scope.WEBHOOKS_WRITE, BY_CREATION))

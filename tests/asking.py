@@ -10,6 +10,7 @@ from sqlalchemy import event
 
 from app.domain.balances import BatchRules
 from app.domain.callers import LOCAL, Caller, Scope
+from app.feed import Feed
 from app.store.store import Store
 from app.web.bodies import JsonReader
 from app.web.operations import Asked
@@ -43,13 +44,14 @@ class Gateway:
 
     def __init__(self, url: str, **limits: Any) -> None:
         self.store = Store(url)
+        self.feed = Feed(self.store)
         self.now = NOW
         rules = BatchRules(limits.pop("balance_types", None), timedelta(days=3660))
         self.limits = Limits(
             **{"page_size": 1000, "batch_items": 10_000, "series_points": 2000, "currency": "EUR", **limits},
             batch=rules,
         )
-        self._run = Runner(schema, lambda caller: Context(caller, self.store, self.now, self.limits))
+        self._run = Runner(schema, lambda caller: Context(caller, self.store, self.now, self.limits, self.feed))
 
     async def ask(self, document: str, /, *, caller: Any = LOCAL, **variables: Any) -> Answer:
         """The answer to a document, for a caller; variables travel as JSON, as a client's do."""

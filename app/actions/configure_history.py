@@ -1,12 +1,13 @@
 """Configure when a division's daily cycle closes (Pismo: account-balances/history/config)."""
 
-from datetime import datetime
+from datetime import datetime, time
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from app.actions.business_units import named_unit, refuse
-from app.domain import histories, zones
+from app.domain import events, histories, zones
 from app.domain.callers import Caller
+from app.domain.events import EventType, NewEvent
 from app.domain.histories import HistoryConfig, Replaced
 from app.domain.refusals import Violated, Violation
 from app.store import tables as t
@@ -37,7 +38,10 @@ async def create_history_config(
         clock = histories.parse_closing_time(closing_time)
         assert clock is not None
         planned = histories.first_planned(now, clock, delay_minutes, zone)
-        return await work.histories.add(unit_id, division_id, planned)
+        made = await work.histories.add(unit_id, division_id, planned)
+        data = events.config_creation(division_code, *_told(made))
+        await work.log.tell([NewEvent(EventType.CONFIG_CREATION, unit_id, None, division_id, data)], now=now)
+        return made
 
     return await _done(store, caller, act)
 
@@ -66,11 +70,19 @@ async def update_history_config(
             raise Violated([histories.config_not_found("divisionCode")])
         change = histories.changed(newest, now, clock, delay_minutes, zone)
         if isinstance(change, Replaced):
-            return await work.histories.replace(change.config)
-        await work.histories.replace(change.ended)
-        return await work.histories.add(unit_id, division_id, change.planned)
+            previous, made = newest, await work.histories.replace(change.config)
+        else:
+            previous = await work.histories.replace(change.ended)
+            made = await work.histories.add(unit_id, division_id, change.planned)
+        data = events.config_change(division_code, _told(made), _told(previous))
+        await work.log.tell([NewEvent(EventType.CONFIG_CHANGE, unit_id, None, division_id, data)], now=now)
+        return made
 
     return await _done(store, caller, act)
+
+
+def _told(config: HistoryConfig) -> tuple[time, int, datetime, datetime | None]:
+    return config.closing_time, config.delay_minutes, config.start, config.end
 
 
 async def _held(work: Work, unit: str, code: str, path: tuple[str, ...]) -> tuple[int, int, ZoneInfo]:

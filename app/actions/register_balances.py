@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+from app.actions.crossings import Crossed, tell_crossings
 from app.domain.balances import (
     BatchRules,
     Facts,
@@ -13,12 +14,12 @@ from app.domain.balances import (
     Rejected,
     Verdict,
     form_fault,
-    in_order_of_moments,
     judge,
-    moved,
+    steps,
 )
 from app.domain.callers import Caller
 from app.domain.records import Entry
+from app.store.balances import Numbered
 from app.store.store import Store, Work
 
 
@@ -65,22 +66,29 @@ async def validate_balances(
 async def record(
     work: Work, accepted: Sequence[NewEntry], positions: Mapping[int, Position], *, now: datetime, by: str
 ) -> list[Entry]:
-    """Store entries and move their accounts, whose positions this transaction holds.
+    """Store entries, move their accounts, whose positions this transaction holds, and tell which thresholds they cross.
 
-    Entries that become current one after another each count, in order of moment, then as given.
+    Entries that become current one after another each count, in order of moment, then as given. Answers in the order
+    given.
     """
     if not accepted:
         return []
-    added = await work.balances.add(accepted, now=now, by=by)
+    done = list(steps(accepted, positions))
+    places = iter(await work.log.numbers(sum(1 + len(step.crossings) for step in done)))
+    numbered: list[Numbered] = []
+    crossed: list[Crossed] = []
     after: dict[int, Position] = {}
-    for index in in_order_of_moments(accepted):
-        entry = accepted[index]
-        position = after.get(entry.account_id) or positions[entry.account_id]
-        following = moved(position, entry, added[index].id)
-        if following is not None:
-            after[entry.account_id] = following
+    for index, before, position, crossings in done:
+        entry, number = accepted[index], next(places)
+        numbered.append(Numbered(number, entry, before, position is not None))
+        crossed += [Crossed(type_, entry.account_id, entry.amount, next(places)) for type_ in crossings]
+        if position is not None:
+            after[entry.account_id] = position._replace(entry_id=number)
+    added = await work.balances.add(numbered, now=now, by=by)
     await work.accounts.move(list(after.values()))
-    return added
+    await tell_crossings(work, crossed, now=now)
+    by_index = {step.place: entry for step, entry in zip(done, added, strict=True)}
+    return [by_index[index] for index in range(len(accepted))]
 
 
 async def _facts(

@@ -5,9 +5,13 @@ from datetime import datetime
 from typing import Any
 
 from app.actions.business_units import refuse
+from app.actions.close_cycle import changed_division
 from app.actions.create_account import CONTACT_LISTS, THRESHOLDS, references_of, taken_violations
+from app.actions.crossings import Crossed, tell_crossings
 from app.domain.accounts import BLANK, MUST_EXIST, NOT_CLEARED, Thresholds, rule, violations_of
+from app.domain.balances import Position
 from app.domain.callers import Caller
+from app.domain.events import crossings
 from app.domain.ids import Kind, number_of
 from app.domain.records import Account, ThresholdState
 from app.domain.refusals import UserErrorCode, Violated, Violation
@@ -42,9 +46,21 @@ async def update_account(
         violations += await taken_violations(work, unit_id, changes, number)
         refuse(violations)
         columns = {name: value for name, value in changes.items() if name not in (*_REFERRED, *THRESHOLDS)}
-        standing = await _standing(work, number, would_be) if changes.keys() & set(THRESHOLDS) else {}
-        if changes:
-            await work.accounts.change(number, {**columns, **references, "updated_at": now}, standing)
+        if not changes:
+            return number
+        # The position is locked whatever changes: entries are told with what stands on it.
+        position = (await work.accounts.positions([number]))[number]
+        if "division_id" in references and references["division_id"] != position.division_id:
+            references |= await changed_division(work, position, account.created_at, references["division_id"])
+        after: ThresholdState = position.state
+        standing: dict[str, Any] = {}
+        if changes.keys() & set(THRESHOLDS):
+            after, standing = _standing(position, would_be)
+        await work.accounts.change(number, {**columns, **references, "updated_at": now}, standing)
+        told = crossings(position.state, after)
+        places = await work.log.numbers(len(told)) if told else ()
+        crossed = [Crossed(type_, number, position.balance, at) for type_, at in zip(told, places, strict=True)]
+        await tell_crossings(work, crossed, now=now)
         return number
 
     try:
@@ -53,9 +69,8 @@ async def update_account(
         return list(violated.violations)
 
 
-async def _standing(work: Work, number: int, would_be: Mapping[str, Any]) -> dict[str, Any]:
+def _standing(position: Position, would_be: Mapping[str, Any]) -> tuple[ThresholdState, dict[str, Any]]:
     """Thresholds as they would be, and where the balance stands to them; an account without an entry stands nowhere."""
-    position = (await work.accounts.positions([number]))[number]
     thresholds = Thresholds(*(would_be[name] for name in THRESHOLDS))
     state = ThresholdState.NONE if position.entry_id is None else thresholds.state_of(position.balance)
-    return standing_of(thresholds.low, thresholds.high, state)
+    return state, standing_of(thresholds.low, thresholds.high, state)

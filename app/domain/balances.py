@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeAlias
 
 from app.domain import money, texts
 from app.domain.accounts import Thresholds
+from app.domain.events import EventType, crossings
 from app.domain.records import Entry, ThresholdState
 
 COMMUNICATION_NUMBER_MAX = 255
@@ -44,6 +45,8 @@ class Position(NamedTuple):
     at: datetime | None
     thresholds: Thresholds
     state: ThresholdState
+    external_id: str | None = None
+    division_id: int | None = None
 
 
 class NewEntry(NamedTuple):
@@ -224,6 +227,32 @@ def moved(position: Position, entry: NewEntry, entry_id: int) -> Position | None
         return None
     state = position.thresholds.state_of(entry.amount)
     return position._replace(balance=entry.amount, entry_id=entry_id, at=entry.at, state=state)
+
+
+class Step(NamedTuple):
+    """One entry of several, in the order in which they count, and what it does to its account."""
+
+    place: int
+    """Where it stands among those given."""
+    before: Position
+    after: Position | None
+    """None where the entry does not become current. Its entry has no number yet."""
+    crossings: tuple[EventType, ...]
+
+
+def steps(entries: Sequence[NewEntry], positions: Mapping[int, Position]) -> Iterator[Step]:
+    """What entries do to their accounts one after another: by moment, then as given."""
+    standing = dict(positions)
+    for index in in_order_of_moments(entries):
+        entry = entries[index]
+        before = standing[entry.account_id]
+        after = moved(before, entry, UNNUMBERED)
+        if after is not None:
+            standing[entry.account_id] = after
+        yield Step(index, before, after, () if after is None else crossings(before.state, after.state))
+
+
+UNNUMBERED = 0
 
 
 def in_order_of_moments(entries: Sequence[NewEntry]) -> Iterator[int]:

@@ -279,6 +279,11 @@ def closings_due(
     return filter(lambda governed: after is None or governed[0].business_date > after.business_date, due)
 
 
+def governing(configs: Sequence[HistoryConfig], closing: Closing) -> HistoryConfig:
+    """The configuration that governs a closing; `configs` are all of the division's, in order of first closings."""
+    return next(config for config in reversed(configs) if config.first_closing <= closing.at)
+
+
 def next_closing_at(configs: Sequence[HistoryConfig], now: datetime, zone: ZoneInfo) -> datetime | None:
     """The first closing instant strictly after now, without the delay; None without a configuration."""
     governed = next(closings_governed(configs, now, zone), None)

@@ -138,6 +138,20 @@ class HistoryEntry(NamedTuple):
         return EXACT.subtract(self.closing, self.opening)
 
 
+class Webhook(NamedTuple):
+    """An address that events are posted to."""
+
+    id: int
+    business_unit: str
+    url: str
+    event_types: str | None
+    """A JSON list; None: all."""
+    created_at: datetime
+    position: int
+    last_delivered_at: datetime | None
+    last_error: str | None
+
+
 class CurrencyTotals(NamedTuple):
     """Balances of many accounts in one currency, exact."""
 

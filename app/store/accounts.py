@@ -27,9 +27,13 @@ _POSITION = (
     p.c.low_threshold,
     p.c.high_threshold,
     p.c.threshold_state,
+    p.c.external_id,
+    p.c.division_id,
 )
 _STANDING = ("low_threshold", "high_threshold", "threshold_state")
 _FOLDED = ("name", "external_id")
+_COPIED = ("external_id", "division_id")
+"""What events tell of an account: it stands on the locked row, so that they tell it as it is when they are written."""
 
 
 class Accounts:
@@ -44,7 +48,8 @@ class Accounts:
         """Store an account and its position; raises IntegrityError where a unique key is taken."""
         statement = insert(a).values(unit_id=unit_id, **_with_folded(values)).returning(a.c.id)
         number = int((await self._connection.execute(statement)).scalar_one())
-        position = {"account_id": number, "unit_id": unit_id, "currency": values["currency"], **standing}
+        copied = {name: values[name] for name in _COPIED}
+        position = {"account_id": number, "unit_id": unit_id, "currency": values["currency"], **copied, **standing}
         await self._connection.execute(insert(p).values(balance=Decimal(0), **position))
         return number
 
@@ -52,6 +57,7 @@ class Accounts:
         """Change an account that this transaction holds."""
         if values:
             await self._connection.execute(update(a).where(a.c.id == number).values(**_with_folded(values)))
+        standing = {**standing, **{name: values[name] for name in _COPIED if name in values}}
         if standing:
             await self._connection.execute(update(p).where(p.c.account_id == number).values(**standing))
 
@@ -60,6 +66,15 @@ class Accounts:
         statement = select(a.c.id).where(a.c.id == number, self._visible(a.c.unit_id))
         found = await self._connection.execute(self._dialect.locked(statement, a))
         return found.first() is not None
+
+    async def membership(self, number: int) -> tuple[datetime | None, datetime | None]:
+        """Which closings of its division an account takes part in, and its last closing in a division before.
+
+        It takes part in those after the first instant; None: in all since it was made.
+        """
+        statement = select(a.c.joined_after, a.c.closed_until).where(a.c.id == number)
+        row = (await self._connection.execute(statement)).one()
+        return row[0], row[1]
 
     async def positions(self, numbers: Collection[int]) -> dict[int, Position]:
         """Lock accounts' positions, in order of their ids, and read them; those that exist for the caller."""
@@ -119,9 +134,20 @@ def standing_of(low: Any, high: Any, state: ThresholdState) -> dict[str, Any]:
 
 
 def _position(row: Row[Any]) -> Position:
-    number, unit_id, currency, balance, entry_id, at, low, high, state = row[: len(_POSITION)]
+    number, unit_id, currency, balance, entry_id, at, low, high, state, external_id, division_id = row[: len(_POSITION)]
     moment: datetime | None = at
-    return Position(number, unit_id, currency, balance, entry_id, moment, Thresholds(low, high), ThresholdState(state))
+    return Position(
+        number,
+        unit_id,
+        currency,
+        balance,
+        entry_id,
+        moment,
+        Thresholds(low, high),
+        ThresholdState(state),
+        external_id,
+        division_id,
+    )
 
 
 def _with_folded(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,15 +2,25 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy import and_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.domain.balances import NewEntry
+from app.domain.balances import NewEntry, Position
 from app.domain.records import Entry
 from app.store.dialects import Dialect
 from app.store.narrowing import among
 from app.store.tables import balance_kinds, entries
+
+
+class Numbered(NamedTuple):
+    """An entry at its place in the log, and the position that it found its account in."""
+
+    number: int
+    entry: NewEntry
+    position: Position
+    became_current: bool
 
 
 class Balances:
@@ -20,12 +30,8 @@ class Balances:
         self._connection = connection
         self._dialect = dialect
 
-    async def add(self, new: Sequence[NewEntry], *, now: datetime, by: str) -> list[Entry]:
-        """Store entries, whose accounts this transaction holds; their ids ascend in the order given.
-
-        Raises IntegrityError where a communication number is taken.
-        """
-        numbers = await self._dialect.numbers(self._connection, entries, len(new))
+    async def add(self, new: Sequence[Numbered], *, now: datetime, by: str) -> list[Entry]:
+        """Store entries, whose accounts this transaction holds. Raises IntegrityError where a number is taken."""
         added = [
             Entry(
                 id=number,
@@ -40,12 +46,12 @@ class Balances:
                 recorded_at=now,
                 recorded_by=by,
             )
-            for number, entry in zip(numbers, new, strict=True)
+            for number, entry, _, _ in new
         ]
-        units = {entry.account_id: entry.unit_id for entry in new}
         # Sorted by the unique key: two transactions that want the same numbers then wait for each other in one order.
-        ordered = sorted(added, key=lambda entry: (units[entry.account_id], entry.communication_number or ""))
-        await self._dialect.insert(self._connection, entries, [_row(entry, units) for entry in ordered])
+        rows_of = zip(new, added, strict=True)
+        ordered = sorted(rows_of, key=lambda both: (both[0].entry.unit_id, both[0].entry.communication_number or ""))
+        await self._dialect.insert(self._connection, entries, [_row(numbered, entry) for numbered, entry in ordered])
         kinds = {(entry.account_id, entry.currency, entry.balance_type) for entry in added}
         rows = [
             {"account_id": account_id, "kind": _kind(currency, name), "currency": currency, "balance_type": name}
@@ -68,11 +74,11 @@ class Balances:
         return {entry.communication_number: entry for entry in found if entry.communication_number is not None}
 
 
-def _row(entry: Entry, units: dict[int, int]) -> dict[str, object]:
+def _row(numbered: Numbered, entry: Entry) -> dict[str, object]:
     number = entry.communication_number
     return {
         "id": entry.id,
-        "unit_id": units[entry.account_id],
+        "unit_id": numbered.entry.unit_id,
         "account_id": entry.account_id,
         "at": entry.timestamp,
         "amount": entry.amount,
@@ -86,6 +92,9 @@ def _row(entry: Entry, units: dict[int, int]) -> dict[str, object]:
         "requester_folded": _folded_apart(entry.requester),
         "recorded_at": entry.recorded_at,
         "recorded_by": entry.recorded_by,
+        "external_id": numbered.position.external_id,
+        "division_id": numbered.position.division_id,
+        "became_current": numbered.became_current,
     }
 
 

@@ -50,8 +50,18 @@ class Dialect(Protocol):
         """The same statement, locking the rows of one table until the transaction ends."""
         ...
 
-    async def numbers(self, connection: AsyncConnection, table: Table, count: int) -> Sequence[int]:
-        """So many unused ids of a table, ascending."""
+    async def log_numbers(self, connection: AsyncConnection, count: int) -> Sequence[int]:
+        """So many unused places in the log, ascending. Whoever draws them is known as a writer before."""
+        ...
+
+    async def log_number_of_each(
+        self, connection: AsyncConnection, count: int, order: ColumnElement[Any]
+    ) -> ColumnElement[int]:
+        """The places of so many rows of a statement that is ordered by a column; unused, ascending."""
+        ...
+
+    async def horizon(self, connection: AsyncConnection) -> int:
+        """A place in the log up to which nothing is still to be committed; it never goes back."""
         ...
 
     async def insert(self, connection: AsyncConnection, table: Table, rows: Rows) -> None:

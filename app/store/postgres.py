@@ -1,5 +1,6 @@
 """PostgreSQL: any number of gateways on one database."""
 
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from sqlalchemy import (
     func,
     literal_column,
     select,
+    text,
     true,
     type_coerce,
     update,
@@ -24,6 +26,8 @@ from app.store.dialects import Page, Rows
 from app.store.types import Listed, Number
 
 LOCK_SECONDS = 10
+IDLE_SECONDS = 60
+"""How long a process that was stopped in the middle of a transaction keeps its locks."""
 
 
 class Postgres:
@@ -31,12 +35,16 @@ class Postgres:
 
     name = "postgresql"
 
+    def __init__(self) -> None:
+        self._horizon = Horizon()
+
     def engines(self, url: str, *, connections: int, statement_seconds: float) -> tuple[AsyncEngine, AsyncEngine]:
         """One pool; readings run each statement by itself, works in transactions."""
         settings = {
             "application_name": "balance-gateway",
             "statement_timeout": str(int(statement_seconds * 1000)),
             "lock_timeout": str(LOCK_SECONDS * 1000),
+            "idle_in_transaction_session_timeout": str(IDLE_SECONDS * 1000),
             "timezone": "UTC",
             "jit": "off",
         }
@@ -71,10 +79,17 @@ class Postgres:
     def locked(self, statement: Select[Any], table: FromClause) -> Select[Any]:
         return statement.with_for_update(of=table, key_share=True)
 
-    async def numbers(self, connection: AsyncConnection, table: Table, count: int) -> Sequence[int]:
-        sequence = func.nextval(f"{table.name}_id_seq")
-        drawn = select(sequence).select_from(func.generate_series(1, count).table_valued("number"))
-        return (await connection.execute(drawn)).scalars().all()
+    async def log_numbers(self, connection: AsyncConnection, count: int) -> Sequence[int]:
+        return (await connection.execute(_DRAWN, {"count": count})).scalars().all()
+
+    async def log_number_of_each(
+        self, connection: AsyncConnection, count: int, order: ColumnElement[Any]
+    ) -> ColumnElement[int]:
+        del connection, count, order  # The transaction has changed a row, so it has its number.
+        return func.nextval("entries_id_seq")
+
+    async def horizon(self, connection: AsyncConnection) -> int:
+        return await self._horizon.look(connection)
 
     async def insert(self, connection: AsyncConnection, table: Table, rows: Rows) -> None:
         await connection.execute(_inserted(table, rows))
@@ -87,6 +102,40 @@ class Postgres:
         given = _unnested(table, names, rows)
         changes = {name: given.c[name] for name in names if name != key}
         await connection.execute(update(table).where(table.c[key] == given.c[key]).values(changes))
+
+
+_DRAWN = text("SELECT nextval('entries_id_seq') FROM generate_series(1, :count) WHERE pg_current_xact_id() IS NOT NULL")
+"""The condition is there for its effect: the transaction has its number before it draws one of the log's."""
+
+_LAST_DRAWN = text("SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM entries_id_seq")
+_TRANSACTIONS = text(
+    "SELECT pg_snapshot_xmin(s)::text::bigint, pg_snapshot_xmax(s)::text::bigint FROM pg_current_snapshot() AS s"
+)
+LOOKS_MAX = 1_000
+
+
+class Horizon:
+    """Up to which place of the log nothing is still to be committed, found without asking anybody to write.
+
+    A look takes the last number drawn, and after that the number of the next transaction. Whoever drew one of these
+    numbers has a smaller transaction number, for it had that first. So when the oldest running transaction is not
+    older than that, all of these numbers are committed or given up. Where nobody writes, one look is enough; else the
+    next looks tell. Any long transaction of the cluster holds the horizon back; nothing is lost by that.
+    """
+
+    def __init__(self) -> None:
+        self._settled = 0
+        self._looks: deque[tuple[int, int]] = deque()
+
+    async def look(self, connection: AsyncConnection) -> int:
+        drawn = int((await connection.execute(_LAST_DRAWN)).scalar_one())
+        oldest, following = (await connection.execute(_TRANSACTIONS)).one()
+        if len(self._looks) == LOOKS_MAX:
+            self._looks.pop()
+        self._looks.append((drawn, int(following)))
+        while self._looks and self._looks[0][1] <= int(oldest):
+            self._settled = max(self._settled, self._looks.popleft()[0])
+        return self._settled
 
 
 def _inserted(table: Table, rows: Rows) -> Insert:

@@ -61,6 +61,7 @@ class WindowPage(NamedTuple):
         where = [
             owner == parents.c.key,
             visible(self.dialect, view.unit_id, self.names) if self.link != "unit_id" else true(),
+            true() if view.only is None else view.only,
             condition_sql(self.dialect, view, window.condition),
             *_between(view, window),
         ]
@@ -305,7 +306,8 @@ class Reads:
         return found
 
     def _visible(self, view: View) -> ColumnElement[bool]:
-        return visible(self._dialect, view.unit_id, self._names)
+        seen = visible(self._dialect, view.unit_id, self._names)
+        return seen if view.only is None else and_(seen, view.only)
 
     def _where(self, view: View, condition: Condition) -> ColumnElement[bool]:
         return and_(self._visible(view), condition_sql(self._dialect, view, condition))

@@ -44,6 +44,8 @@ class View(NamedTuple):
 
     joined_unit_id: ColumnElement[int] | None = None
     """The business unit in the joined table of `ties`, first in its indexes."""
+    only: ColumnElement[bool] | None = None
+    """Which rows of the tables are of the source; None: all."""
     joined_fields: frozenset[str] = frozenset()
     """The fields that stand in that table."""
 
@@ -189,9 +191,15 @@ HISTORY_CONFIGS = Source(
     histories.HistoryConfig,
     _plain(t.history_configs, histories.HistoryConfig, "division_id", ordered_by=("first_closing",)),
 )
-CLOSINGS = Source(
-    "closings", r.ClosingRecord, _plain(t.closings, r.ClosingRecord, "division_id", ordered_by=("closing_at",))
-)
+
+
+def _closings() -> View:
+    """Cycles that are closed; one that is being closed is not there yet."""
+    view = _plain(t.closings, r.ClosingRecord, "division_id", ordered_by=("closing_at",))()
+    return view._replace(only=view.columns["completed_at"].is_not(None))
+
+
+CLOSINGS = Source("closings", r.ClosingRecord, _closings)
 
 
 def _history_entries() -> View:
@@ -206,3 +214,15 @@ def _history_entries() -> View:
 
 
 HISTORY_ENTRIES = Source("history_entries", r.HistoryEntry, _history_entries)
+
+
+def _webhooks() -> View:
+    """Receivers that are told over HTTP."""
+    w = t.receivers.alias()
+    joined, unit, _ = _unit_name(w)
+    columns = _columns(r.Webhook, w.c, business_unit=unit)
+    only = w.c.kind == "webhook"
+    return View(joined, w.c.id, w.c.unit_id, columns, {"id": Field(w.c.id)}, {"unit_id": w.c.unit_id}, only=only)
+
+
+WEBHOOKS = Source("webhooks", r.Webhook, _webhooks)

@@ -13,6 +13,7 @@ from sqlalchemy import (
     event,
     func,
     insert,
+    literal,
     select,
     text,
     type_coerce,
@@ -23,12 +24,16 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool
 from sqlalchemy.sql.type_api import TypeEngine
 
 from app.store.dialects import Page, Rows
+from app.store.files import Place, database_file
 from app.store.types import Listed, Number
 
 BUSY_SECONDS = 30
 """How long a writer waits for one of another process; writers of this process queue before they ask."""
 
 SHORT_LIST = 50
+
+CHECKPOINT_PAGES = 1_000
+"""After how many pages of the log they are brought into the file."""
 
 
 class Sqlite:
@@ -60,8 +65,11 @@ class Sqlite:
             connect_args={"timeout": BUSY_SECONDS},
         )
         event.listen(readers.sync_engine, "connect", _prepare_reader)
+        file = database_file(url)
+        checkpoints = _Checkpoints(None if file is None else Place(file, "checkpoint"))
         event.listen(writer.sync_engine, "connect", _prepare_writer)
-        event.listen(writer.sync_engine, "begin", _begin_immediate)
+        event.listen(writer.sync_engine, "begin", checkpoints.begin)
+        event.listen(writer.sync_engine, "engine_disposed", checkpoints.end)
         return readers, writer
 
     def contains(self, folded: ColumnElement[Any], text: str) -> ColumnElement[bool]:
@@ -94,10 +102,21 @@ class Sqlite:
         del table  # The one writer holds them all.
         return statement
 
-    async def numbers(self, connection: AsyncConnection, table: Table, count: int) -> Sequence[int]:
-        last = text("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = :name")
-        first = int((await connection.execute(last, {"name": table.name})).scalar_one()) + 1
-        return range(first, first + count)
+    async def log_numbers(self, connection: AsyncConnection, count: int) -> Sequence[int]:
+        drawn = text("UPDATE sqlite_sequence SET seq = seq + :count WHERE name = 'entries' RETURNING seq")
+        last = int((await connection.execute(drawn, {"count": count})).scalar_one())
+        return range(last - count + 1, last + 1)
+
+    async def log_number_of_each(
+        self, connection: AsyncConnection, count: int, order: ColumnElement[Any]
+    ) -> ColumnElement[int]:
+        first = (await self.log_numbers(connection, count))[0]
+        return literal(first - 1, Number) + func.row_number().over(order_by=order)
+
+    async def horizon(self, connection: AsyncConnection) -> int:
+        # One writer at a time: what is there was committed in order of its numbers.
+        last = text("SELECT seq FROM sqlite_sequence WHERE name = 'entries'")
+        return int((await connection.execute(last)).scalar_one())
 
     async def insert(self, connection: AsyncConnection, table: Table, rows: Rows) -> None:
         await connection.execute(insert(table), list(rows))
@@ -113,6 +132,32 @@ class Sqlite:
         await connection.execute(statement, given)
 
 
+class _Checkpoints:
+    """Whether the writer of this process checkpoints: one of all processes that have the file open does.
+
+    SQLite before 3.51.3 could damage a file in which two connections checkpointed at once.
+    """
+
+    def __init__(self, place: Place | None) -> None:
+        self._place = place
+        self._is_ours = False
+
+    def begin(self, connection: Any) -> None:
+        if not self._is_ours and (self._place is None or self._place.try_take()):
+            self._is_ours = True
+        pages = CHECKPOINT_PAGES if self._is_ours else 0
+        if connection.info.get("checkpoints") != pages:
+            connection.exec_driver_sql(f"PRAGMA wal_autocheckpoint={pages}")
+            connection.info["checkpoints"] = pages
+        # A transaction that reads first and asks to write later would be refused, not made to wait.
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    def end(self, _engine: Any) -> None:
+        if self._place is not None and self._is_ours:
+            self._place.leave()
+        self._is_ours = False
+
+
 def _prepare_reader(connection: Any, _record: Any) -> None:
     _pragmas(connection, "foreign_keys=ON", "query_only=ON", "wal_autocheckpoint=0", "cache_size=-65536")
 
@@ -120,7 +165,8 @@ def _prepare_reader(connection: Any, _record: Any) -> None:
 def _prepare_writer(connection: Any, _record: Any) -> None:
     # The driver begins transactions by itself, and too late: SQLAlchemy's "begin" does it here.
     connection.isolation_level = None
-    _pragmas(connection, "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-65536")
+    pragmas = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "wal_autocheckpoint=0", "cache_size=-65536")
+    _pragmas(connection, *pragmas)
 
 
 def _pragmas(connection: Any, *pragmas: str) -> None:
@@ -128,11 +174,6 @@ def _pragmas(connection: Any, *pragmas: str) -> None:
     for pragma in pragmas:
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
-
-
-def _begin_immediate(connection: Any) -> None:
-    # A transaction that reads first and asks to write later would be refused, not made to wait.
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 SQLITE_VERSION = sqlite3.sqlite_version

@@ -13,13 +13,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.domain.refusals import Code, Refusal
 from app.store.accounts import Accounts
 from app.store.balances import Balances
+from app.store.closings import Closings
 from app.store.dialects import Dialect
 from app.store.directory import Directory
 from app.store.failures import RaceLost, told_plainly
 from app.store.histories import Histories
+from app.store.log import Log, LogReader, LogWriter
 from app.store.migrations import HEAD, revision_of
 from app.store.postgres import Postgres
 from app.store.reads import Reads, Units
+from app.store.receivers import Receivers
 from app.store.sqlite import Sqlite
 
 READINGS_MAX = 8
@@ -32,6 +35,16 @@ TRIES_MAX = 10
 T = TypeVar("T")
 
 
+class Reading(Reads):
+    """A look at all that is remembered."""
+
+    def __init__(self, connection: AsyncConnection, dialect: Dialect, units: Units) -> None:
+        super().__init__(connection, dialect, units)
+        self.log = LogReader(connection, dialect, units)
+        self.closings = Closings(connection, dialect)
+        self.receivers = Receivers(connection, dialect, units)
+
+
 class Work:
     """One transaction: what may be read in it, and what it writes."""
 
@@ -41,6 +54,10 @@ class Work:
         self.balances = Balances(connection, dialect)
         self.directory = Directory(connection, dialect, units)
         self.histories = Histories(connection, dialect)
+        self.closings = Closings(connection, dialect)
+        self.log = LogWriter(connection, dialect)
+        self.keeping = Log(connection)
+        self.receivers = Receivers(connection, dialect, units)
 
 
 class Store:
@@ -52,6 +69,8 @@ class Store:
         self._readers, self._writer = self.dialect.engines(
             url, connections=connections, statement_seconds=statement_seconds
         )
+        self.committed: Callable[[], None] = lambda: None
+        """Called after each work; whoever waits for what is new sets it."""
         self._seats = asyncio.Semaphore(min(READINGS_MAX, connections - 1))
 
     @property
@@ -60,7 +79,7 @@ class Store:
         return self._readers.sync_engine, self._writer.sync_engine
 
     @asynccontextmanager
-    async def reading(self, units: Units) -> AsyncIterator[Reads]:
+    async def reading(self, units: Units) -> AsyncIterator[Reading]:
         """A short look at what exists for a caller; each statement sees what was committed when it began.
 
         Raises Refusal TIMEOUT where a statement runs too long, UNAVAILABLE where the database doesn't answer.
@@ -68,7 +87,7 @@ class Store:
         async with self._seats:
             with told_plainly():
                 async with self._readers.connect() as connection, self._limited(connection):
-                    yield Reads(connection, self.dialect, units)
+                    yield Reading(connection, self.dialect, units)
 
     async def work(self, units: Units, act: Callable[[Work], Awaitable[T]]) -> T:
         """Do something in one transaction: committed when `act` returns, else nothing of it happened.
@@ -81,9 +100,11 @@ class Store:
             try:
                 with told_plainly():
                     async with self._writer.begin() as connection:
-                        return await act(Work(connection, self.dialect, units))
+                        done = await act(Work(connection, self.dialect, units))
             except RaceLost:
                 continue
+            self.committed()
+            return done
         raise Refusal(Code.UNAVAILABLE, "Too many others write the same; try again.")
 
     async def problems(self) -> list[str]:

@@ -24,6 +24,7 @@ from sqlalchemy import (
     MetaData,
     SmallInteger,
     Table,
+    text,
 )
 
 from app.store.types import Clock, Day, Flag, Identifier, Instant, Money, Number, Numbers, Words
@@ -136,6 +137,8 @@ accounts = _table(
     Column("timezone", Words, nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
+    Column("joined_after", Instant),
+    Column("closed_until", Instant),
     Index(None, "unit_id", "name", unique=True),
     Index(None, "unit_id", "uuid", unique=True),
     Index(None, "unit_id", "external_id", unique=True),
@@ -160,6 +163,8 @@ positions = Table(
     Column("low_threshold", Money),
     Column("high_threshold", Money),
     Column("threshold_state", Small, nullable=False),
+    Column("external_id", Words),
+    Column("division_id", Number),
     CheckConstraint("threshold_state IN (0, 1, 2)", name="state"),
     CheckConstraint("(entry_id IS NULL) = (at IS NULL)", name="current"),
     Index(None, "unit_id", "balance", "account_id"),
@@ -184,6 +189,9 @@ entries = _table(
     Column("requester_folded", Words),
     Column("recorded_at", Instant, nullable=False),
     Column("recorded_by", Words, nullable=False),
+    Column("external_id", Words),
+    Column("division_id", Number),
+    Column("became_current", Flag, nullable=False, server_default=text("false")),
     Index("ix_entries_number", "unit_id", "communication_number_folded", "communication_number", unique=True),
     Index(None, "account_id", "at", "id"),
     Index(None, "unit_id", "at", "id"),
@@ -210,8 +218,13 @@ closings = _table(
     Column("closing_at", Instant, nullable=False),
     Column("completed_at", Instant),
     Column("account_count", Number, nullable=False),
+    Column("previous_at", Instant),
+    Column("through_account_id", Number, nullable=False, server_default=text("0")),
+    Column("fence", Number, nullable=False, server_default=text("0")),
+    Column("lease_until", Instant),
     Index(None, "division_id", "closing_at", unique=True),
 )
+"""Cycles that are closed, and those that are being closed: without completed_at, held by whoever has the fence."""
 
 history_entries = _table(
     "history_entries",
@@ -225,3 +238,71 @@ history_entries = _table(
     Index(None, "account_id", "currency", "closing_at", unique=True),
     Index(None, "account_id", "closing_at", "id"),
 )
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", Number, primary_key=True, autoincrement=False),
+    Column("unit_id", Number, nullable=False),
+    Column("type", Small, nullable=False),
+    Column("account_id", Number),
+    Column("division_id", Number),
+    Column("external_id", Words),
+    Column("closing_id", Number),
+    Column("at", Instant, nullable=False),
+    Column("data", Words),
+    Index(None, "account_id", "id"),
+    Index(
+        "ix_events_division",
+        "division_id",
+        "id",
+        sqlite_where=text("account_id IS NULL"),
+        postgresql_where=text("account_id IS NULL"),
+    ),
+    sqlite_strict=True,
+)
+"""What happened beside entries: an entry is its own event. Both have their numbers from one sequence, which is the
+log's order. A balance_history has no data here: it is its closing's rows of history."""
+
+log = Table(
+    "log",
+    metadata,
+    Column("id", Number, primary_key=True, autoincrement=False),
+    Column("kept_from", Number, nullable=False),
+    Column("settled", Number, nullable=False),
+    sqlite_strict=True,
+)
+"""One row: up to which number the log is gone, and up to which no number is still to be committed."""
+
+receivers = _table(
+    "receivers",
+    Column("unit_id", Number, ForeignKey("units.id")),
+    Column("kind", Words, nullable=False),
+    Column("url", Words),
+    Column("secret", Words),
+    Column("event_types", Words),
+    Column("created_at", Instant, nullable=False),
+    Column("position", Number, nullable=False),
+    Column("last_delivered_at", Instant),
+    Column("last_error", Words),
+    Column("failures", Integer, nullable=False, server_default=text("0")),
+    Column("retry_at", Instant),
+    Column("fence", Number, nullable=False, server_default=text("0")),
+    Column("lease_until", Instant),
+    Index(None, "unit_id", "id"),
+)
+"""Who is told of events: webhooks, and mail. Everything up to `position` was told, or waits in deliveries."""
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("receiver_id", Number, ForeignKey("receivers.id", ondelete="CASCADE"), primary_key=True),
+    Column("event_id", Number, primary_key=True),
+    Column("target", Number, primary_key=True),
+    Column("subject", Words, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("first_at", Instant, nullable=False),
+    Column("retry_at", Instant, nullable=False),
+    sqlite_strict=True,
+)
+"""Events that a receiver did not take yet, in order of their subject."""

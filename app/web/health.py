@@ -37,26 +37,36 @@ class Ready:
 
     problems: looks for what keeps the gateway from answering, told as texts that anybody may read. One that fails or
     takes longer than `seconds` is a problem itself.
+    overdue: looks for what is late. A gateway that is late still answers, so it stays 200, with "overdue": […].
     """
 
-    def __init__(self, problems: Callable[[], Awaitable[Sequence[str]]], *, seconds: float = READY_SECONDS) -> None:
+    def __init__(
+        self,
+        problems: Callable[[], Awaitable[Sequence[str]]],
+        *,
+        overdue: Callable[[], Awaitable[Sequence[str]]] | None = None,
+        seconds: float = READY_SECONDS,
+    ) -> None:
         self._problems = problems
+        self._overdue = overdue
         self._seconds = seconds
 
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
         if not await _may_answer(scope, send):
             return
-        problems = await self._found()
+        problems = await self._found(self._problems)
         if problems:
             await send_json(send, 503, json.dumps({"status": "not ready", "problems": list(problems)}).encode())
-        else:
-            await send_json(send, 200, b'{"status": "ready"}')
+            return
+        overdue = await self._found(self._overdue) if self._overdue is not None else ()
+        told = {"status": "ready", **({"overdue": list(overdue)} if overdue else {})}
+        await send_json(send, 200, json.dumps(told).encode())
 
-    async def _found(self) -> Sequence[str]:
+    async def _found(self, look: Callable[[], Awaitable[Sequence[str]]]) -> Sequence[str]:
         deadline = asyncio.timeout(self._seconds)
         try:
             async with deadline:
-                return await self._problems()
+                return await look()
         except Exception:  # noqa: BLE001 - whatever it is, who asks is answered and told nothing of it.
             if deadline.expired():
                 return [f"The check took longer than {self._seconds:g} s."]

@@ -1,9 +1,10 @@
 """What passes between the HTTP view and whatever runs GraphQL operations."""
 
+from collections.abc import AsyncGenerator
 from typing import Any, NamedTuple, Protocol
 
 from app.domain.callers import Caller
-from app.domain.refusals import Code
+from app.domain.refusals import Code, Refusal
 
 
 class Asked(NamedTuple):
@@ -30,3 +31,20 @@ class Run(Protocol):
     """Runs one operation. With `mutations=False` (GET) a mutation is refused with METHOD_NOT_ALLOWED."""
 
     async def __call__(self, asked: Asked, caller: Caller, *, mutations: bool) -> Answered: ...
+
+
+class Subscribe(Protocol):
+    """Runs any operation, a subscription too.
+
+    A subscription that began gives its results one by one, each the whole result as JSON text; else there is the one
+    answer. Iterating raises Refusal where the subscription ends by the gateway's will; closing the generator ends it.
+    """
+
+    async def __call__(
+        self, asked: Asked, caller: Caller, *, mutations: bool
+    ) -> AsyncGenerator[bytes, None] | Answered: ...
+
+
+def refusal_json(refusal: Refusal) -> dict[str, Any]:
+    """A refusal as one of GraphQL's errors."""
+    return {"message": refusal.message, "extensions": {"code": refusal.code, **refusal.extensions}}

@@ -33,6 +33,12 @@ class Operation(NamedTuple):
     fragments: dict[str, FragmentDetails]
     signatures: list[GraphQLVariableSignature]
 
+    def __hash__(self) -> int:
+        return id(self.node)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Operation) and self.node is other.node
+
     @property
     def is_mutation(self) -> bool:
         return self.node.operation is OperationType.MUTATION

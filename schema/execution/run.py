@@ -1,17 +1,21 @@
 """An operation from text to answer."""
 
+import asyncio
 import uuid
-from collections.abc import Awaitable, Callable
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable
 from inspect import isawaitable
 from typing import Any
 
 import orjson
 import structlog
 from graphql import ExecutionResult, GraphQLError, GraphQLSchema, Undefined
+from graphql.execution import create_source_event_stream
 from graphql.execution.executor import Executor, default_field_resolver, default_type_resolver
 from graphql.execution.values import VariableValues, VariableValueSource, get_variable_values
 
 from app.domain.callers import Caller
+from app.domain.numbers import JsonNumber
 from app.domain.refusals import Code, Refusal
 from app.web.operations import Answered, Asked
 from resolvers.context import Context
@@ -19,6 +23,10 @@ from schema.execution.coercion import Coercions
 from schema.execution.documents import ERRORS_MAX, Documents, Operation, Unsound
 
 _log = structlog.get_logger("balance_gateway")
+
+
+LATELY_MAX = 2_000
+"""Answers to subscriptions that are kept for others who ask the same."""
 
 
 class Runner:
@@ -29,23 +37,78 @@ class Runner:
         self._context_of = context_of
         self._documents = Documents(schema)
         self._coercions = Coercions()
+        self._lately: OrderedDict[Hashable, asyncio.Future[Answered]] = OrderedDict()
 
     async def __call__(self, asked: Asked, caller: Caller, *, mutations: bool) -> Answered:
         """The answer to one request. Never raises: what is unexpected is logged and told as INTERNAL with its id."""
+        prepared = self._prepared(asked, mutations=mutations)
+        if isinstance(prepared, Answered):
+            return prepared
+        operation, variables = prepared
+        if operation.is_subscription:
+            return _refused(Code.BAD_REQUEST, [_plain(Refusal(Code.BAD_REQUEST, "A subscription needs a stream."))])
+        return await self._executed(operation, variables, caller, None)
+
+    async def subscribe(
+        self, asked: Asked, caller: Caller, *, mutations: bool
+    ) -> AsyncGenerator[bytes, None] | Answered:
+        """The same for any operation; a subscription that began gives its answers one by one.
+
+        Iterating raises Refusal where the subscription ends by the gateway's will. Closing the generator ends it.
+        """
+        prepared = self._prepared(asked, mutations=mutations)
+        if isinstance(prepared, Answered):
+            return prepared
+        operation, variables = prepared
+        if not operation.is_subscription:
+            return await self._executed(operation, variables, caller, None)
+        try:
+            executor = self._executor(operation, variables, self._context_of(caller), None)
+            begun = create_source_event_stream(executor)
+            source = await begun if isawaitable(begun) else begun
+        except Exception as error:  # noqa: BLE001 - the last line of defence.
+            return _refused(Code.INTERNAL, [_internal(error)])
+        if isinstance(source, ExecutionResult):
+            told = [_told(error, Code.BAD_REQUEST) for error in source.errors or ()]
+            return _refused(Code(told[0]["extensions"]["code"]), told)
+        key = (operation, _canonical(asked.variables), caller)
+        return self._answers(source, operation, variables, caller, key)
+
+    async def _answers(
+        self, source: Any, operation: Operation, variables: VariableValues, caller: Caller, key: tuple[Any, ...]
+    ) -> AsyncGenerator[bytes, None]:
+        """An answer for each event, executed anew, with loaders of its own."""
+        try:
+            async for event in source:
+                yield await self._shared((*key, event.id), lambda: self._executed(operation, variables, caller, event))  # noqa: B023 - awaited at once.
+        except GraphQLError as error:
+            raise error.original_error or error from error
+        finally:
+            await source.aclose()
+
+    async def _shared(self, key: Hashable, answer: Callable[[], Awaitable[Answered]]) -> bytes:
+        """Who asked the same about the same event, with the same rights, gets the same answer: made once."""
+        made = self._lately.get(key)
+        if made is None:
+            made = self._lately[key] = asyncio.ensure_future(answer())
+            while len(self._lately) > LATELY_MAX:
+                self._lately.popitem(last=False)
+        # One listener that goes away does not cancel what others wait for.
+        return (await asyncio.shield(made)).body
+
+    def _prepared(self, asked: Asked, *, mutations: bool) -> tuple[Operation, VariableValues] | Answered:
+        """The operation that is asked for and its variables; or why it does not run."""
         try:
             operation = self._documents.operation(asked.query, asked.operation_name)
             if operation.is_mutation and not mutations:
                 raise Refusal(Code.METHOD_NOT_ALLOWED, "A mutation needs POST.")
-            if operation.is_subscription:
-                raise Refusal(Code.BAD_REQUEST, "A subscription needs a stream.")
-            variables = self._variables(operation, asked.variables)
+            return operation, self._variables(operation, asked.variables)
         except Unsound as unsound:
             return _refused(unsound.code, [_told(error, unsound.code) for error in unsound.errors])
         except Refusal as refusal:
             return _refused(refusal.code, [_plain(refusal)])
         except Exception as error:  # noqa: BLE001 - the last line of defence.
             return _refused(Code.INTERNAL, [_internal(error)])
-        return await self._executed(operation, variables, caller)
 
     def _variables(self, operation: Operation, raw: dict[str, Any]) -> VariableValues:
         sources: dict[str, VariableValueSource] = {}
@@ -69,13 +132,13 @@ class Runner:
             raise Unsound(Code.BAD_REQUEST, found[:ERRORS_MAX])
         return found
 
-    async def _executed(self, operation: Operation, variables: VariableValues, caller: Caller) -> Answered:
-        executor: Executor[Any] = Executor(
+    def _executor(self, operation: Operation, variables: VariableValues, context: Context, root: Any) -> Executor[Any]:
+        return Executor(
             self._schema,
             operation.fragment_definitions,
             operation.fragments,
-            None,
-            self._context_of(caller),
+            root,
+            context,
             operation.node,
             variables,
             default_field_resolver,
@@ -86,6 +149,9 @@ class Runner:
             None,
             None,
         )
+
+    async def _executed(self, operation: Operation, variables: VariableValues, caller: Caller, root: Any) -> Answered:
+        executor = self._executor(operation, variables, self._context_of(caller), root)
         try:
             result: ExecutionResult | Awaitable[ExecutionResult] = executor.execute_operation()  # type: ignore[assignment]  # The plain executor streams nothing.
             answer = await result if isawaitable(result) else result
@@ -96,6 +162,19 @@ class Runner:
         if answer.errors:
             body = {"errors": [_told(error, Code.BAD_REQUEST) for error in answer.errors], **body}
         return Answered(orjson.dumps(body), ran=True, code=None)
+
+
+def _canonical(value: Any) -> Hashable:
+    """A JSON value that can be a key; numbers by their digits."""
+    match value:
+        case dict():
+            return tuple(sorted((key, _canonical(each)) for key, each in value.items()))
+        case list():
+            return ("list", *map(_canonical, value))
+        case JsonNumber():
+            return ("number", value.text)
+        case _:
+            return (type(value).__name__, value)
 
 
 def _refused(code: Code, errors: list[dict[str, Any]]) -> Answered:

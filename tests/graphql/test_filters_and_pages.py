@@ -302,7 +302,7 @@ async def add_batch(gateway: Gateway, stock: Stock, chance: random.Random, step:
         stock.entries.append(
             {
                 "id": result["balance"]["id"],
-                "number": len(stock.entries),
+                "number": int(result["balance"]["id"].rpartition("_")[2]),
                 "accountIds": account["id"],
                 "amount": Decimal(item["value"]),
                 "timestamp": moment,
@@ -327,7 +327,7 @@ async def add_single(gateway: Gateway, stock: Stock, chance: random.Random) -> N
     stock.entries.append(
         {
             "id": answer.sound()["createBankAccountBalance"]["balance"]["id"],
-            "number": len(stock.entries),
+            "number": int(answer.sound()["createBankAccountBalance"]["balance"]["id"].rpartition("_")[2]),
             "accountIds": account["id"],
             "amount": Decimal(amount),
             "timestamp": moment,

@@ -81,8 +81,3 @@ async def test_a_refused_field_is_null_and_the_rest_is_answered(filled: Gateway,
     assert answer.errors[0]["path"][:2] == ["account", name]
     assert answer.data["account"]["name"] == "Main"
     assert answer.data["account"][name] in (None, {"nextClosingAt": None})
-
-
-async def test_what_is_not_recorded_yet_is_refused_plainly(filled: Gateway) -> None:
-    answer = await filled.ask("{ events { totalCount } accounts { totalCount } }")
-    assert (answer.codes, answer.data) == (["UNAVAILABLE"], {"events": None, "accounts": {"totalCount": 1}})

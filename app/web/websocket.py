@@ -1,0 +1,314 @@
+"""Operations over a WebSocket: the protocol graphql-transport-ws, and no other.
+
+Source: the protocol's description in the npm package graphql-ws (PROTOCOL.md). Frames are texts. Mutations are refused:
+a socket has no status, and no idempotency key, to tell what became of one.
+"""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import aclosing, suppress
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import structlog
+from starlette.types import Receive, Scope, Send
+
+from app.domain.callers import Caller
+from app.domain.refusals import Code, Refusal
+from app.web.bodies import JsonReader, asked_from
+from app.web.operations import Answered, Asked, Subscribe, refusal_json
+
+PROTOCOL = "graphql-transport-ws"
+INIT_SECONDS = 10.0
+"""How long a client may take to introduce itself."""
+OPERATIONS_MAX = 100
+"""Operations at once on one socket."""
+MESSAGE_MAX = 1_000_000
+"""Characters of a message."""
+PING_SECONDS = 20.0
+SEND_SECONDS = 20.0
+"""How long a client may take to read what it is sent."""
+REASON_MAX = 120
+ID_MAX = 255
+
+CallerOf = Callable[[Mapping[bytes, bytes], dict[str, Any] | None], Caller | Awaitable[Caller]]
+
+_log = structlog.get_logger(__name__)
+
+
+class Close(Exception):  # noqa: N818 - the end of a conversation, no fault of the program.
+    """The socket is to be closed, with a code of the protocol."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(code, reason)
+        self.code = code
+        self.reason = reason[:REASON_MAX]
+
+
+class _Limits(NamedTuple):
+    init_seconds: float
+    operations_max: int
+    message_max: int
+    ping_seconds: float
+    send_seconds: float
+
+
+class GraphQLSocket:
+    """The ASGI app for WebSockets at /graphql.
+
+    subscribe: runs operations.
+    caller_of: who asks, by the headers of the upgrade and the payload of connection_init; raises
+        Refusal(UNAUTHENTICATED). May be a coroutine function.
+    """
+
+    def __init__(
+        self,
+        subscribe: Subscribe,
+        caller_of: CallerOf,
+        *,
+        init_seconds: float = INIT_SECONDS,
+        operations_max: int = OPERATIONS_MAX,
+        message_max: int = MESSAGE_MAX,
+        ping_seconds: float = PING_SECONDS,
+        send_seconds: float = SEND_SECONDS,
+        reader: JsonReader | None = None,
+    ) -> None:
+        self.subscribe = subscribe
+        self.caller_of = caller_of
+        self.limits = _Limits(init_seconds, operations_max, message_max, ping_seconds, send_seconds)
+        self.reader = reader or JsonReader()
+        self._conversations: set[_Conversation] = set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()  # websocket.connect
+        headers = dict(scope["headers"])
+        if not _is_of_this_site(headers):
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        if PROTOCOL not in scope["subprotocols"]:
+            await send({"type": "websocket.accept"})
+            await send({"type": "websocket.close", "code": 4406, "reason": "Subprotocol not acceptable"})
+            return
+        await send({"type": "websocket.accept", "subprotocol": PROTOCOL})
+        conversation = _Conversation(self, headers, receive, send)
+        self._conversations.add(conversation)
+        try:
+            await conversation.run()
+        finally:
+            self._conversations.discard(conversation)
+
+    async def close(self) -> None:
+        """Close all sockets; clients connect anew, and resume by their place."""
+        for conversation in tuple(self._conversations):
+            conversation.end(Close(1001, "The gateway goes away"))
+
+
+def _is_of_this_site(headers: Mapping[bytes, bytes]) -> bool:
+    """Whether a browser that opens the socket does so for a page of this host; other programs name no origin."""
+    origin = headers.get(b"origin")
+    if origin is None:
+        return True
+    try:
+        return urlsplit(origin).netloc.lower() == headers.get(b"host", b"").lower()
+    except ValueError:
+        return False
+
+
+class _Conversation:
+    """One socket, from its first message to its end."""
+
+    def __init__(self, of: GraphQLSocket, headers: Mapping[bytes, bytes], receive: Receive, send: Send) -> None:
+        self._of = of
+        self._headers = headers
+        self._receive = receive
+        self._send = send
+        self._sending = asyncio.Lock()
+        self._caller: Caller | None = None
+        self._is_begun = False
+        self._is_alive = True
+        self._operations: dict[str, asyncio.Task[None]] = {}
+        self._end: asyncio.Future[Close | None] = asyncio.get_running_loop().create_future()
+
+    def end(self, close: Close | None) -> None:
+        """End the conversation: with a close, or because the client is gone."""
+        if not self._end.done():
+            self._end.set_result(close)
+
+    async def run(self) -> None:
+        tasks = [asyncio.ensure_future(self._watched(work)) for work in (self._listen, self._ping, self._expect)]
+        try:
+            close = await self._end
+        finally:
+            for task in (*tasks, *self._operations.values()):
+                task.cancel()
+            await asyncio.gather(*tasks, *self._operations.values(), return_exceptions=True)
+        if close is not None:
+            with suppress(TimeoutError, OSError, RuntimeError):
+                async with asyncio.timeout(self._of.limits.send_seconds):
+                    await self._send({"type": "websocket.close", "code": close.code, "reason": close.reason})
+
+    async def _watched(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do a part of the conversation; what goes wrong in it ends the whole."""
+        try:
+            await work()
+        except Close as close:
+            self.end(close)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the client is told nothing of it.
+            _log.exception("socket_failed", error=type(error).__name__)
+            self.end(Close(1011, "Internal error"))
+
+    async def _listen(self) -> None:
+        while True:
+            message = await self._receive()
+            if message["type"] == "websocket.disconnect":
+                self.end(None)
+                return
+            text = message.get("text")
+            if text is None:
+                raise Close(4400, "Messages are texts")
+            await self._heard(self._read(text))
+
+    def _read(self, text: str) -> dict[str, Any]:
+        if len(text) > self._of.limits.message_max:
+            raise Close(1009, "The message is too long")
+        try:
+            message = self._of.reader.read_text(text)
+        except Refusal as refusal:
+            raise Close(4400, "Invalid message: " + refusal.message) from refusal
+        if not isinstance(message, dict):
+            raise Close(4400, "Invalid message: it must be an object")
+        return message
+
+    async def _heard(self, message: dict[str, Any]) -> None:
+        self._is_alive = True
+        payload = message.get("payload")
+        match message.get("type"):
+            case "connection_init":
+                await self._begin(payload)
+            case "ping":
+                _check_payload(payload)
+                await self._tell({"type": "pong", **({} if payload is None else {"payload": payload})})
+            case "pong":
+                _check_payload(payload)
+            case "subscribe":
+                self._subscribe(message.get("id"), payload)
+            case "complete":
+                operation = self._operations.pop(_id(message.get("id")), None)
+                if operation is not None:
+                    operation.cancel()
+            case _:
+                raise Close(4400, "Invalid message: its type is unknown")
+
+    async def _begin(self, payload: Any) -> None:
+        if self._is_begun:
+            raise Close(4429, "Too many initialisation requests")
+        self._is_begun = True
+        _check_payload(payload)
+        try:
+            caller = self._of.caller_of(self._headers, payload)
+            self._caller = caller if isinstance(caller, Caller) else await caller
+        except Refusal as refusal:
+            raise Close(4403, refusal.message) from refusal
+        await self._tell({"type": "connection_ack"})
+
+    def _subscribe(self, given: Any, payload: Any) -> None:
+        if self._caller is None:
+            raise Close(4401, "Unauthorized")
+        name = _id(given)
+        if not isinstance(payload, dict):
+            raise Close(4400, "Invalid message: payload must be an object")
+        if name in self._operations:
+            raise Close(4409, f"Subscriber for {name} already exists")
+        try:
+            asked = asked_from(payload)
+        except Refusal as refusal:
+            raise Close(4400, "Invalid message: " + refusal.message) from refusal
+        is_full = len(self._operations) >= self._of.limits.operations_max
+        work = self._refuse_one(name) if is_full else self._operate(name, asked, self._caller)
+        task = self._operations[name] = asyncio.ensure_future(work)
+        task.add_done_callback(lambda done: self._forget(name, done))
+
+    def _forget(self, name: str, done: "asyncio.Task[None]") -> None:
+        if self._operations.get(name) is done:
+            del self._operations[name]
+
+    async def _refuse_one(self, name: str) -> None:
+        limit = self._of.limits.operations_max
+        refusal = Refusal(Code.RATE_LIMITED, f"A socket has at most {limit} operations at once.", limit=limit)
+        await self._watched(lambda: self._tell_error(name, [refusal_json(refusal)]))
+
+    async def _operate(self, name: str, asked: Asked, caller: Caller) -> None:
+        async def work() -> None:
+            answer = await self._of.subscribe(asked, caller, mutations=False)
+            if isinstance(answer, Answered) and not answer.ran:
+                await self._tell_error(name, json.loads(answer.body)["errors"])
+                return
+            if isinstance(answer, Answered):
+                await self._tell_next(name, answer.body)
+            else:
+                async with aclosing(answer):
+                    try:
+                        async for body in answer:
+                            await self._tell_next(name, body)
+                    except Refusal as refusal:
+                        await self._tell_error(name, [refusal_json(refusal)])
+                        return
+            self._operations.pop(name, None)
+            await self._tell({"type": "complete", "id": name})
+
+        await self._watched(work)
+
+    async def _tell_error(self, name: str, errors: list[Any]) -> None:
+        self._operations.pop(name, None)
+        await self._tell({"type": "error", "id": name, "payload": errors})
+
+    async def _tell_next(self, name: str, body: bytes) -> None:
+        await self._tell_text(f'{{"id":{json.dumps(name)},"type":"next","payload":{body.decode()}}}')
+
+    async def _tell(self, message: dict[str, Any]) -> None:
+        await self._tell_text(json.dumps(message))
+
+    async def _tell_text(self, text: str) -> None:
+        """Send a text; nothing more of an operation is made before the client has taken it."""
+        try:
+            async with asyncio.timeout(self._of.limits.send_seconds), self._sending:
+                await self._send({"type": "websocket.send", "text": text})
+        except TimeoutError:
+            raise Close(1008, "Too slow: what was sent is not read") from None
+        except (OSError, RuntimeError):  # The client is gone.
+            self.end(None)
+
+    async def _ping(self) -> None:
+        while True:
+            self._is_alive = False
+            await asyncio.sleep(self._of.limits.ping_seconds)
+            if self._is_begun:
+                if not self._is_alive:
+                    await self._probe()
+                self._is_alive = True
+
+    async def _probe(self) -> None:
+        """Ask a client that was silent for a sign of life."""
+        await self._tell({"type": "ping"})
+        await asyncio.sleep(self._of.limits.ping_seconds)
+        if not self._is_alive:
+            raise Close(4499, "No sign of life")
+
+    async def _expect(self) -> None:
+        await asyncio.sleep(self._of.limits.init_seconds)
+        if not self._is_begun:
+            raise Close(4408, "Connection initialisation timeout")
+
+
+def _check_payload(payload: Any) -> None:
+    if payload is not None and not isinstance(payload, dict):
+        raise Close(4400, "Invalid message: payload must be an object")
+
+
+def _id(given: Any) -> str:
+    if not isinstance(given, str) or not 0 < len(given) <= ID_MAX:
+        raise Close(4400, "Invalid message: id must be a text")
+    return given
