@@ -51,7 +51,9 @@ class Gateway:
             **{"page_size": 1000, "batch_items": 10_000, "series_points": 2000, "currency": "EUR", **limits},
             batch=rules,
         )
-        self._run = Runner(schema, lambda caller: Context(caller, self.store, self.now, self.limits, self.feed))
+        self._run = run = Runner(schema, lambda caller: Context(caller, self.store, self.now, self.limits, self.feed))
+
+        self.subscribe = run.subscribe
 
     async def ask(self, document: str, /, *, caller: Any = LOCAL, **variables: Any) -> Answer:
         """The answer to a document, for a caller; variables travel as JSON, as a client's do."""

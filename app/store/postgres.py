@@ -1,5 +1,6 @@
 """PostgreSQL: any number of gateways on one database."""
 
+import asyncio
 from collections import deque
 from collections.abc import Sequence
 from typing import Any
@@ -89,7 +90,7 @@ class Postgres:
         return func.nextval("entries_id_seq")
 
     async def horizon(self, connection: AsyncConnection) -> int:
-        return await self._horizon.look(connection)
+        return await self._horizon.settled(connection)
 
     async def insert(self, connection: AsyncConnection, table: Table, rows: Rows) -> None:
         await connection.execute(_inserted(table, rows))
@@ -108,33 +109,44 @@ _DRAWN = text("SELECT nextval('entries_id_seq') FROM generate_series(1, :count) 
 """The condition is there for its effect: the transaction has its number before it draws one of the log's."""
 
 _LAST_DRAWN = text("SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM entries_id_seq")
-_TRANSACTIONS = text(
-    "SELECT pg_snapshot_xmin(s)::text::bigint, pg_snapshot_xmax(s)::text::bigint FROM pg_current_snapshot() AS s"
-)
+_NEXT_TRANSACTION = text("SELECT pg_current_xact_id()::text::bigint")
+_OLDEST_RUNNING = text("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
 LOOKS_MAX = 1_000
+WAITS_MAX, WAIT_SECONDS = 10, 0.005
 
 
 class Horizon:
-    """Up to which place of the log nothing is still to be committed, found without asking anybody to write.
+    """Up to which place of the log nothing is still to be committed.
 
-    A look takes the last number drawn, and after that the number of the next transaction. Whoever drew one of these
-    numbers has a smaller transaction number, for it had that first. So when the oldest running transaction is not
-    older than that, all of these numbers are committed or given up. Where nobody writes, one look is enough; else the
-    next looks tell. Any long transaction of the cluster holds the horizon back; nothing is lost by that.
+    A look takes the last number that was drawn, and after that a transaction number of its own. Whoever drew one of
+    these numbers had its transaction number before, so that is smaller. As soon as no such transaction runs any more,
+    all of these numbers are committed or given up. (The end of a snapshot won't do for a transaction number of its own:
+    that is one behind the last transaction that has ended, and younger ones may run.) A look that finds nothing new
+    takes none. Any long transaction of the cluster holds the horizon back; nothing is lost by that.
     """
 
     def __init__(self) -> None:
         self._settled = 0
         self._looks: deque[tuple[int, int]] = deque()
 
-    async def look(self, connection: AsyncConnection) -> int:
+    async def settled(self, connection: AsyncConnection) -> int:
+        """Up to where the log is settled. Who writes now is waited for, but not for long: so whoever has just been
+        answered finds what it wrote.
+        """
         drawn = int((await connection.execute(_LAST_DRAWN)).scalar_one())
-        oldest, following = (await connection.execute(_TRANSACTIONS)).one()
-        if len(self._looks) == LOOKS_MAX:
-            self._looks.pop()
-        self._looks.append((drawn, int(following)))
-        while self._looks and self._looks[0][1] <= int(oldest):
-            self._settled = max(self._settled, self._looks.popleft()[0])
+        if drawn > self._settled:
+            number = int((await connection.execute(_NEXT_TRANSACTION)).scalar_one())
+            if len(self._looks) == LOOKS_MAX:
+                self._looks.pop()
+            self._looks.append((drawn, number))
+        for tries in range(WAITS_MAX):
+            if self._settled >= drawn:
+                break
+            if tries:
+                await asyncio.sleep(WAIT_SECONDS)
+            oldest = int((await connection.execute(_OLDEST_RUNNING)).scalar_one())
+            while self._looks and self._looks[0][1] <= oldest:
+                self._settled = max(self._settled, self._looks.popleft()[0])
         return self._settled
 
 
