@@ -29,7 +29,7 @@ from app.store.tables import accounts as a
 from app.store.tables import balance_kinds, divisions, entries, events, history_entries, units
 from app.store.tables import closings as c
 from app.store.tables import history_configs as h
-from app.store.types import Day, Instant, Number
+from app.store.types import Day, Instant, Number, given_list
 
 
 class Run(NamedTuple):
@@ -101,7 +101,7 @@ class Closings:
         return [Configured(*row, configs.get(row[0], []), last.get(row[0])) for row in found]
 
     async def _last(self, numbers: Sequence[int]) -> dict[int, Run]:
-        each = self._dialect.each(Number, numbers)
+        each = self._dialect.each(given_list(Number, numbers))
         last = select(c.c.id).where(c.c.division_id == each.c.key).order_by(c.c.closing_at.desc()).limit(1)
         newest = select(last.correlate(each).scalar_subquery().label("id")).select_from(each).subquery()
         statement = _RUN.where(c.c.id.in_(select(newest.c.id)))

@@ -5,7 +5,6 @@ from typing import Any, Protocol
 
 from sqlalchemy import ColumnElement, FromClause, Select, Table
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
-from sqlalchemy.sql.type_api import TypeEngine
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -14,25 +13,27 @@ class Dialect(Protocol):
     """One database's way of doing what SQL has no common words for."""
 
     name: str
+    short_list: int
+    """How many values of a list are parameters of their own; a longer list is one parameter."""
 
     def engines(self, url: str, *, connections: int, statement_seconds: float) -> tuple[AsyncEngine, AsyncEngine]:
         """An engine for readings (each statement by itself) and one for works (each a transaction)."""
         ...
 
-    def contains(self, folded: ColumnElement[Any], text: str) -> ColumnElement[bool]:
+    def contains(self, folded: ColumnElement[Any], text: ColumnElement[Any]) -> ColumnElement[bool]:
         """Whether a text holds another, letter for letter."""
         ...
 
-    def ends_with(self, folded: ColumnElement[Any], text: str) -> ColumnElement[bool]:
+    def ends_with(self, folded: ColumnElement[Any], text: ColumnElement[Any]) -> ColumnElement[bool]:
         """Whether a text ends with another, letter for letter."""
         ...
 
-    def among(self, column: ColumnElement[Any], values: Sequence[Any]) -> ColumnElement[bool]:
+    def among(self, column: ColumnElement[Any], given: ColumnElement[Any]) -> ColumnElement[bool]:
         """Whether a column has one of many values, given in one parameter."""
         ...
 
-    def each(self, type_: TypeEngine[Any], values: Sequence[Any]) -> FromClause:
-        """A table of values with one column, `key`."""
+    def each(self, given: ColumnElement[Any]) -> FromClause:
+        """A table with one column, `key`, of many values that are given in one parameter."""
         ...
 
     def first_of_each(self, parents: FromClause, page: "Page") -> Select[Any]:

@@ -10,7 +10,6 @@ from sqlalchemy import (
     FromClause,
     Select,
     Table,
-    bindparam,
     func,
     literal_column,
     select,
@@ -21,10 +20,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.sql.type_api import TypeEngine
 
 from app.store.dialects import Page, Rows
-from app.store.types import Listed, Number
+from app.store.types import Number, given_list
 
 LOCK_SECONDS = 10
 IDLE_SECONDS = 60
@@ -35,6 +33,7 @@ class Postgres:
     """PostgreSQL's ways. See app.store.dialects.Dialect."""
 
     name = "postgresql"
+    short_list = 0
 
     def __init__(self) -> None:
         self._horizon = Horizon()
@@ -54,18 +53,16 @@ class Postgres:
         )
         return works.execution_options(isolation_level="AUTOCOMMIT"), works
 
-    def contains(self, folded: ColumnElement[Any], text: str) -> ColumnElement[bool]:
+    def contains(self, folded: ColumnElement[Any], text: ColumnElement[Any]) -> ColumnElement[bool]:
         return func.strpos(folded, text) > 0
 
-    def ends_with(self, folded: ColumnElement[Any], text: str) -> ColumnElement[bool]:
-        return func.right(folded, len(text)) == text
+    def ends_with(self, folded: ColumnElement[Any], text: ColumnElement[Any]) -> ColumnElement[bool]:
+        return func.right(folded, func.char_length(text)) == text
 
-    def among(self, column: ColumnElement[Any], values: Sequence[Any]) -> ColumnElement[bool]:
-        given = bindparam(None, values, type_=Listed(column.type), unique=True)
+    def among(self, column: ColumnElement[Any], given: ColumnElement[Any]) -> ColumnElement[bool]:
         return column == func.any(given)
 
-    def each(self, type_: TypeEngine[Any], values: Sequence[Any]) -> FromClause:
-        given = bindparam(None, values, type_=Listed(type_), unique=True)
+    def each(self, given: ColumnElement[Any]) -> FromClause:
         return func.unnest(given).table_valued("key").render_derived(name="each_given")
 
     def first_of_each(self, parents: FromClause, page: Page) -> Select[Any]:
@@ -158,7 +155,5 @@ def _inserted(table: Table, rows: Rows) -> Insert:
 
 def _unnested(table: Table, names: Sequence[str], rows: Rows) -> FromClause:
     """Many rows in one parameter a column."""
-    columns = [
-        bindparam(None, [row[name] for row in rows], type_=Listed(table.c[name].type), unique=True) for name in names
-    ]
+    columns = [given_list(table.c[name].type, [row[name] for row in rows]) for name in names]
     return func.unnest(*columns).table_valued(*names).render_derived(name="given")

@@ -12,10 +12,10 @@ from app.domain import money
 from app.domain.conditions import All, Comparison, Condition, Operator, Order, Place, Window
 from app.domain.records import CurrencyTotals
 from app.store.dialects import Dialect
-from app.store.narrowing import among, beyond, condition_sql
+from app.store.narrowing import among, beyond, binding, condition_sql, place_values
 from app.store.sources import ENTRIES, Source, View
 from app.store.tables import balance_kinds, entries, units
-from app.store.types import Number
+from app.store.types import Number, given_list
 
 Units = frozenset[str] | None
 """Names of the business units that exist for the caller; None: all."""
@@ -62,7 +62,7 @@ class WindowPage(NamedTuple):
             owner == parents.c.key,
             visible(self.dialect, view.unit_id, self.names) if self.link != "unit_id" else true(),
             true() if view.only is None else view.only,
-            condition_sql(self.dialect, view, window.condition),
+            condition_sql(self.dialect, self.source, view, window.condition),
             *_between(view, window),
         ]
         descending = window.order.descending != window.from_end
@@ -96,7 +96,11 @@ def _labelled(view: View) -> list[ColumnElement[Any]]:
 def _between(view: View, window: Window) -> list[ColumnElement[bool]]:
     field, descending = window.order
     places = ((window.after, descending), (window.before, not descending))
-    return [beyond(view, field, place, descending=down) for place, down in places if place is not None]
+    return [_beyond(view, field, place, descending=down) for place, down in places if place is not None]
+
+
+def _beyond(view: View, field: str, place: Place, *, descending: bool) -> ColumnElement[bool]:
+    return beyond(view, field, binding(list(place_values(field, place))), descending=descending)
 
 
 def _order_by(view: View, window: Window, descending: bool) -> list[ColumnElement[Any]]:
@@ -126,7 +130,7 @@ class Edge(NamedTuple):
 
 def _from(view: View, edge: Edge) -> ColumnElement[bool]:
     field, descending = edge.order
-    return not_(beyond(view, field, edge.place, descending=descending != edge.towards_end))
+    return not_(_beyond(view, field, edge.place, descending=descending != edge.towards_end))
 
 
 def _named_accounts(condition: Condition) -> Collection[int] | None:
@@ -166,7 +170,7 @@ class Reads:
     ) -> dict[int, list[Any]]:
         """For each parent the rows of its window, in one statement."""
         page = WindowPage(self._dialect, self._names, source, link, window)
-        each = self._dialect.each(Number, sorted(parents))
+        each = self._dialect.each(given_list(Number, sorted(parents)))
         found = await self._grouped(source, self._dialect.first_of_each(each, page))
         return {parent: found.get(parent, []) for parent in parents}
 
@@ -188,7 +192,7 @@ class Reads:
         """By what a page over everything is walked: by the accounts that it names, else by business units."""
         named = _named_accounts(condition) if source.name == "entries" else None
         if named is not None:
-            return "account_id", self._dialect.each(Number, sorted(named))
+            return "account_id", self._dialect.each(given_list(Number, sorted(named)))
         every = units.alias()
         statement = select(every.c.id.label("key"))
         if self._names is not None:
@@ -197,14 +201,14 @@ class Reads:
 
     async def count(self, source: Source, condition: Condition) -> int:
         view = source.view()
-        statement = select(func.count()).select_from(view.tables).where(self._where(view, condition))
+        statement = select(func.count()).select_from(view.tables).where(self._where(source, view, condition))
         return int((await self._connection.execute(statement)).scalar_one())
 
     async def counts(self, source: Source, link: str, parents: Collection[int], condition: Condition) -> dict[int, int]:
         """How many rows each parent has that meet a condition."""
         view = source.view()
         owner = view.links[link]
-        where = and_(among(self._dialect, owner, sorted(parents)), self._where(view, condition))
+        where = and_(among(self._dialect, owner, sorted(parents)), self._where(source, view, condition))
         statement = select(owner, func.count()).select_from(view.tables).where(where).group_by(owner)
         found = {row[0]: int(row[1]) for row in await self._connection.execute(statement)}
         return {parent: found.get(parent, 0) for parent in parents}
@@ -216,9 +220,9 @@ class Reads:
         if link is None:
             link, each = self._roots(source, condition)
         else:
-            each = self._dialect.each(Number, sorted(parents))
+            each = self._dialect.each(given_list(Number, sorted(parents)))
         view = source.view()
-        where = [view.links[link] == each.c.key, self._where(view, condition), _from(view, edge)]
+        where = [view.links[link] == each.c.key, self._where(source, view, condition), _from(view, edge)]
         there = select(true()).select_from(view.tables).where(*where).correlate(each).exists()
         return set((await self._connection.execute(select(each.c.key).where(there))).scalars())
 
@@ -230,7 +234,7 @@ class Reads:
         currency, balance = view.columns["currency"], view.columns["balance"]
         high, low = self._dialect.halves(balance)
         summed = [currency, func.count(), high, low, func.min(balance), func.max(balance)]
-        where = [self._where(view, condition)]
+        where = [self._where(source, view, condition)]
         groups = [currency]
         if link is not None:
             where.append(among(self._dialect, view.links[link], sorted(parents)))
@@ -293,7 +297,8 @@ class Reads:
     async def _matching(self, source: Source, field: str, values: Collection[Any]) -> list[Any]:
         view = source.view()
         where = and_(
-            condition_sql(self._dialect, view, Comparison(field, Operator.IN, tuple(values))), self._visible(view)
+            condition_sql(self._dialect, source, view, Comparison(field, Operator.IN, tuple(values))),
+            self._visible(view),
         )
         statement = select(*_labelled(view)).select_from(view.tables).where(where)
         return [source.record._make(row) for row in (await self._connection.execute(statement)).all()]
@@ -309,5 +314,5 @@ class Reads:
         seen = visible(self._dialect, view.unit_id, self._names)
         return seen if view.only is None else and_(seen, view.only)
 
-    def _where(self, view: View, condition: Condition) -> ColumnElement[bool]:
-        return and_(self._visible(view), condition_sql(self._dialect, view, condition))
+    def _where(self, source: Source, view: View, condition: Condition) -> ColumnElement[bool]:
+        return and_(self._visible(view), condition_sql(self._dialect, source, view, condition))

@@ -4,11 +4,12 @@ A source is a declaration. Pages, look-ups, counts and totals are made from it (
 line here and one in the record.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, FromClause, Select, Table, func, select
+from sqlalchemy import ClauseElement, ColumnClause, ColumnElement, FromClause, Select, Table, func, select
+from sqlalchemy.sql.visitors import iterate
 
 from app.domain import histories
 from app.domain import records as r
@@ -21,17 +22,23 @@ class Field(NamedTuple):
     column: ColumnElement[Any]
     folded: ColumnElement[Any] | None = None
     """The casefolded copy, for the operators that ignore letter case."""
-    folded_first: bool = False
-    """Whether the index on the field begins with the folded copy, so that an exact comparison names that too."""
     through: Select[Any] | None = None
     """Where the value stands in another table: its ids, to be narrowed by `column`; `link` is the way there."""
     link: ColumnElement[Any] | None = None
 
 
+class Join(NamedTuple):
+    """A table beside the view's own: each of its rows has exactly one there, so a join changes no count."""
+
+    table: FromClause
+    on: ColumnElement[bool]
+
+
 class View(NamedTuple):
     """One reading of a source, with names of its own in a statement."""
 
-    tables: FromClause
+    own: FromClause
+    joins: Sequence[Join]
     id: ColumnElement[int]
     unit_id: ColumnElement[int]
     columns: Mapping[str, ColumnElement[Any]]
@@ -48,6 +55,22 @@ class View(NamedTuple):
     """Which rows of the tables are of the source; None: all."""
     joined_fields: frozenset[str] = frozenset()
     """The fields that stand in that table."""
+
+    @property
+    def tables(self) -> FromClause:
+        """All that the view reads."""
+        return self._with(self.joins)
+
+    def tables_of(self, used: Iterable[ClauseElement]) -> FromClause:
+        """What of the tables is needed for some expressions."""
+        named = {id(part.table) for each in used for part in iterate(each) if isinstance(part, ColumnClause)}
+        return self._with([join for join in self.joins if id(join.table) in named])
+
+    def _with(self, joins: Sequence[Join]) -> FromClause:
+        tables = self.own
+        for join in joins:
+            tables = tables.join(join.table, join.on)
+        return tables
 
     def walked_unit_id(self, narrowed: Collection[str], ordered: str) -> ColumnElement[int]:
         """The unit column to walk a page by: that of the table whose index narrows or orders it."""
@@ -66,17 +89,19 @@ class Source(NamedTuple):
     name: str
     record: type[Any]
     view: Callable[[], View]
+    folded_first: frozenset[str] = frozenset()
+    """The fields whose index begins with the folded copy, so that an exact comparison names that too."""
 
 
 def _columns(record: type[Any], table: Any, **others: ColumnElement[Any]) -> dict[str, ColumnElement[Any]]:
     return {name: others[name] if name in others else table[name] for name in record._fields}
 
 
-def _unit_name(table: FromClause) -> tuple[FromClause, ColumnElement[str], Field]:
+def _unit_name(table: FromClause) -> tuple[Join, ColumnElement[str], Field]:
     """The name of a row's business unit: its table, its column, and the field that narrows by it."""
     named, narrowing = t.units.alias(), t.units.alias()
     field = Field(narrowing.c.name, narrowing.c.name_folded, through=select(narrowing.c.id), link=table.c.unit_id)
-    return table.join(named, named.c.id == table.c.unit_id), named.c.name, field
+    return Join(named, named.c.id == table.c.unit_id), named.c.name, field
 
 
 def _accounts() -> View:
@@ -106,7 +131,8 @@ def _accounts() -> View:
     }
     links = {name: a.c[name] for name in ("unit_id", "division_id", "contractor_id")}
     return View(
-        joined.join(p, p.c.account_id == a.c.id),
+        a,
+        [joined, Join(p, p.c.account_id == a.c.id)],
         a.c.id,
         a.c.unit_id,
         columns,
@@ -128,11 +154,11 @@ def _entries() -> View:
         "amount": Field(e.c.amount),
         "currency": Field(e.c.currency, func.lower(e.c.currency)),
         "balance_type": Field(e.c.balance_type, func.coalesce(e.c.balance_type_folded, e.c.balance_type)),
-        "communication_number": Field(e.c.communication_number, e.c.communication_number_folded, folded_first=True),
+        "communication_number": Field(e.c.communication_number, e.c.communication_number_folded),
         "requester": Field(e.c.requester, func.coalesce(e.c.requester_folded, e.c.requester)),
     }
     links = {name: e.c[name] for name in ("unit_id", "account_id")}
-    return View(e, e.c.id, e.c.unit_id, _columns(r.Entry, e.c, timestamp=e.c.at), fields, links)
+    return View(e, [], e.c.id, e.c.unit_id, _columns(r.Entry, e.c, timestamp=e.c.at), fields, links)
 
 
 def _contractors() -> View:
@@ -145,7 +171,7 @@ def _contractors() -> View:
         "business_unit": unit_field,
     }
     columns = _columns(r.Contractor, c.c, business_unit=unit)
-    return View(joined, c.c.id, c.c.unit_id, columns, fields, {"unit_id": c.c.unit_id})
+    return View(c, [joined], c.c.id, c.c.unit_id, columns, fields, {"unit_id": c.c.unit_id})
 
 
 def _divisions() -> View:
@@ -158,14 +184,14 @@ def _divisions() -> View:
         "business_unit": unit_field,
     }
     columns = _columns(r.Division, d.c, business_unit=unit)
-    return View(joined, d.c.id, d.c.unit_id, columns, fields, {"unit_id": d.c.unit_id})
+    return View(d, [joined], d.c.id, d.c.unit_id, columns, fields, {"unit_id": d.c.unit_id})
 
 
 def _invoice_templates() -> View:
     i = t.invoice_templates.alias()
     joined, unit, _ = _unit_name(i)
     columns = _columns(r.InvoiceTemplate, i.c, business_unit=unit)
-    return View(joined, i.c.id, i.c.unit_id, columns, {"id": Field(i.c.id)}, {"unit_id": i.c.unit_id})
+    return View(i, [joined], i.c.id, i.c.unit_id, columns, {"id": Field(i.c.id)}, {"unit_id": i.c.unit_id})
 
 
 def _plain(table: Table, record: type[Any], *links: str, ordered_by: tuple[str, ...] = ()) -> Callable[[], View]:
@@ -175,13 +201,13 @@ def _plain(table: Table, record: type[Any], *links: str, ordered_by: tuple[str, 
         own = table.alias()
         fields = {name: Field(own.c[name]) for name in ("id", *ordered_by)}
         parents = {name: own.c[name] for name in ("unit_id", *links)}
-        return View(own, own.c.id, own.c.unit_id, _columns(record, own.c), fields, parents)
+        return View(own, [], own.c.id, own.c.unit_id, _columns(record, own.c), fields, parents)
 
     return view
 
 
 ACCOUNTS = Source("accounts", r.Account, _accounts)
-ENTRIES = Source("entries", r.Entry, _entries)
+ENTRIES = Source("entries", r.Entry, _entries, frozenset({"communication_number"}))
 CONTRACTORS = Source("contractors", r.Contractor, _contractors)
 CONTACTS = Source("contacts", r.Contact, _plain(t.contacts, r.Contact, "contractor_id"))
 INVOICE_TEMPLATES = Source("invoice_templates", r.InvoiceTemplate, _invoice_templates)
@@ -210,7 +236,7 @@ def _history_entries() -> View:
         "business_date": Field(h.c.business_date),
         "currency": Field(h.c.currency),
     }
-    return View(h, h.c.id, h.c.unit_id, _columns(r.HistoryEntry, h.c), fields, {"account_id": h.c.account_id})
+    return View(h, [], h.c.id, h.c.unit_id, _columns(r.HistoryEntry, h.c), fields, {"account_id": h.c.account_id})
 
 
 HISTORY_ENTRIES = Source("history_entries", r.HistoryEntry, _history_entries)
@@ -222,7 +248,7 @@ def _webhooks() -> View:
     joined, unit, _ = _unit_name(w)
     columns = _columns(r.Webhook, w.c, business_unit=unit)
     only = w.c.kind == "webhook"
-    return View(joined, w.c.id, w.c.unit_id, columns, {"id": Field(w.c.id)}, {"unit_id": w.c.unit_id}, only=only)
+    return View(w, [joined], w.c.id, w.c.unit_id, columns, {"id": Field(w.c.id)}, {"unit_id": w.c.unit_id}, only=only)
 
 
 WEBHOOKS = Source("webhooks", r.Webhook, _webhooks)

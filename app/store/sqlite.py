@@ -21,16 +21,13 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
-from sqlalchemy.sql.type_api import TypeEngine
 
 from app.store.dialects import Page, Rows
 from app.store.files import Place, database_file
-from app.store.types import Listed, Number
+from app.store.types import Number
 
 BUSY_SECONDS = 30
 """How long a writer waits for one of another process; writers of this process queue before they ask."""
-
-SHORT_LIST = 50
 
 CHECKPOINT_PAGES = 1_000
 """After how many pages of the log they are brought into the file."""
@@ -40,6 +37,9 @@ class Sqlite:
     """SQLite's ways. See app.store.dialects.Dialect."""
 
     name = "sqlite"
+    short_list = 50
+    """Of a list of parameters SQLite knows the length, and so that an index on the column beats a walk in another
+    order."""
 
     def engines(self, url: str, *, connections: int, statement_seconds: float) -> tuple[AsyncEngine, AsyncEngine]:
         """A pool of readers that can't write, and one writer.
@@ -72,20 +72,16 @@ class Sqlite:
         event.listen(writer.sync_engine, "engine_disposed", checkpoints.end)
         return readers, writer
 
-    def contains(self, folded: ColumnElement[Any], text: str) -> ColumnElement[bool]:
+    def contains(self, folded: ColumnElement[Any], text: ColumnElement[Any]) -> ColumnElement[bool]:
         return func.instr(folded, text) > 0
 
-    def ends_with(self, folded: ColumnElement[Any], text: str) -> ColumnElement[bool]:
-        return func.substr(folded, -len(text)) == text
+    def ends_with(self, folded: ColumnElement[Any], text: ColumnElement[Any]) -> ColumnElement[bool]:
+        return func.substr(folded, -func.length(text)) == text
 
-    def among(self, column: ColumnElement[Any], values: Sequence[Any]) -> ColumnElement[bool]:
-        # Of a short list SQLite knows the length, and so that an index on the column beats a walk in another order.
-        if len(values) <= SHORT_LIST:
-            return column.in_(values)
-        return column.in_(select(self.each(column.type, values).c.key))
+    def among(self, column: ColumnElement[Any], given: ColumnElement[Any]) -> ColumnElement[bool]:
+        return column.in_(select(self.each(given).c.key))
 
-    def each(self, type_: TypeEngine[Any], values: Sequence[Any]) -> FromClause:
-        given = bindparam(None, values, type_=Listed(type_), unique=True)
+    def each(self, given: ColumnElement[Any]) -> FromClause:
         rows = func.json_each(given).table_valued("value", name="each_given")
         return select(rows.c.value.label("key")).subquery()
 

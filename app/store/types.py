@@ -1,13 +1,25 @@
 """How values are kept: the same exact values on SQLite and on PostgreSQL."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, BigInteger, Boolean, Date, DateTime, Dialect, Integer, Text, Uuid
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    ColumnElement,
+    Date,
+    DateTime,
+    Dialect,
+    Integer,
+    Text,
+    Uuid,
+    bindparam,
+)
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from app.domain import moments, money
@@ -155,3 +167,8 @@ class Clock(TypeDecorator[time]):
 
 
 Numbers = Listed(Number)
+
+
+def given_list(type_: TypeEngine[Any], values: Collection[Any]) -> ColumnElement[Any]:
+    """Many values of a type as one parameter."""
+    return bindparam(None, list(values), type_=Listed(type_), unique=True)
