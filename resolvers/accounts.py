@@ -15,6 +15,7 @@ from app.domain.records import Account
 from app.domain.refusals import Code, Refusal, Violation
 from app.store.sources import ACCOUNTS, ENTRIES
 from resolvers.context import Context, Info
+from resolvers.declarations import Key, Keyed
 from resolvers.fetch import currency_of, load_record
 
 INPUT_NAMES = {
@@ -49,31 +50,21 @@ class Made(NamedTuple):
     user_errors: list[Violation]
 
 
-async def account(_root: Any, info: Info, *, id: str) -> Account | None:
-    context: Context = info.context
-    context.caller.must(Scope.ACCOUNTS_READ)
-    number = number_of(Kind.ACCOUNT, id)
-    found: Account | None = None if number is None else await load_record(context, ACCOUNTS, number)
-    return found
+def _by_id(arguments: Mapping[str, Any]) -> Key | None:
+    number = number_of(Kind.ACCOUNT, arguments["id"])
+    return None if number is None else Key("id", "id", number)
 
 
-async def account_by_identifier(_root: Any, info: Info, *, identifier: dict[str, Any]) -> Account | None:
-    """The account with a unique key. Raises BAD_REQUEST where units that the caller may see share the key."""
-    context: Context = info.context
-    context.caller.must(Scope.ACCOUNTS_READ)
-    (key, given), *_ = identifier.items()
+def _by_identifier(arguments: Mapping[str, Any]) -> Key | None:
+    (key, given), *_ = arguments["identifier"].items()
     if key == "id":
-        return await account(_root, info, id=given)
-    field, value = {"uuid": "uuid", "externalId": "external_id", "name": "name"}[key], given[key]
-    async with context.store.reading(context.caller.units) as reads:
-        found: list[Account] = await reads.by_key(ACCOUNTS, field, [value])
-    unit = given.get("businessUnit")
-    if unit is not None:
-        found = [each for each in found if each.business_unit == unit]
-    if len(found) > 1:
-        units = sorted(each.business_unit for each in found)
-        raise Refusal(Code.BAD_REQUEST, f"{key} is in several business units: {', '.join(units)}.", businessUnits=units)
-    return found[0] if found else None
+        return _by_id({"id": given})
+    field = {"uuid": "uuid", "externalId": "external_id", "name": "name"}[key]
+    return Key(key, field, given[key], given.get("businessUnit"))
+
+
+ACCOUNT = Keyed(ACCOUNTS, Scope.ACCOUNTS_READ, _by_id)
+ACCOUNT_BY_IDENTIFIER = Keyed(ACCOUNTS, Scope.ACCOUNTS_READ, _by_identifier)
 
 
 async def create(_root: Any, info: Info, *, input: dict[str, Any]) -> Made:

@@ -4,11 +4,12 @@ The schema declares its fields with these; resolvers and loaders are made from t
 a whole document into statements reads the same declarations. A declaration holds no code of its own.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
 from app.domain.callers import Scope
-from app.domain.conditions import Order
+from app.domain.conditions import Operator, Order
 from app.domain.ids import Kind
 from app.store.sources import Source
 from resolvers.filters import FilterKey
@@ -21,15 +22,30 @@ class Identity(NamedTuple):
 
 
 class Column(NamedTuple):
-    """A value of the record."""
+    """A value of the record; a store that writes answers itself knows how its column is told, `tell` says it here."""
 
     name: str
+    tell: Callable[[Any], Any] | None = None
+
+
+class Derived(NamedTuple):
+    """What follows from the record alone."""
+
+    tell: Callable[[Any], Any]
 
 
 class Coded(NamedTuple):
     """The currency whose code the record has."""
 
     name: str
+
+
+class Lesser(NamedTuple):
+    """One amount of the record less another; the record has it by name."""
+
+    name: str
+    amount: str
+    less: str
 
 
 class Same(NamedTuple):
@@ -52,6 +68,38 @@ class Several(NamedTuple):
     scope: Scope
 
 
+class Key(NamedTuple):
+    """What a record is looked up by: a field that is unique within a business unit, or its number."""
+
+    said: str
+    """How the field is called in messages."""
+    field: str
+    value: Any
+    business_unit: str | None = None
+
+
+class Keyed(NamedTuple):
+    """The record of a source that the arguments name; None where the key can't be anybody's."""
+
+    source: Source
+    scope: Scope
+    key: Callable[[Mapping[str, Any]], Key | None]
+
+
+class Bound(NamedTuple):
+    """What an argument of a connection binds its rows by."""
+
+    field: str
+    operator: Operator
+    is_currency: bool = False
+
+
+class Part(NamedTuple):
+    """What a page tells of its rows or itself, by the name of its question to resolvers.pages.Listing."""
+
+    name: str
+
+
 class Pages(NamedTuple):
     """A connection over a source: all of it that the caller may see, or what belongs to the record by a link."""
 
@@ -62,7 +110,8 @@ class Pages(NamedTuple):
     filters: Mapping[str, FilterKey]
     orders: Mapping[str, str]
     """The fields of the order argument's enum values."""
-    counted: bool = True
+    bounds: Mapping[str, Bound] = MappingProxyType({})
+    """What further arguments bind."""
 
     def __hash__(self) -> int:
         return hash((self.source.name, self.link))
@@ -80,7 +129,9 @@ class AsOf(NamedTuple):
     scope: Scope
 
 
-Declaration: TypeAlias = Identity | Column | Coded | Same | One | Several | Pages | Latest | AsOf
+Declaration: TypeAlias = (
+    Identity | Column | Derived | Coded | Lesser | Same | One | Several | Keyed | Part | Pages | Latest | AsOf
+)
 
 
 def key_of(declaration: Pages) -> tuple[Any, ...]:

@@ -1,15 +1,16 @@
 """Who may ask for divisions and configure their history, and how."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from app.actions import create_directory
 from app.actions.configure_history import create_history_config, update_history_config
 from app.domain import histories, zones
 from app.domain.callers import Scope
-from app.domain.conditions import Comparison, Operator, Order
+from app.domain.conditions import Operator, Order
 from app.domain.histories import HistoryConfig, Status
-from app.domain.records import Account, Division
-from app.domain.refusals import Code, Refusal, Violation
+from app.domain.records import Division
+from app.domain.refusals import Violation
 from app.store.sources import (
     CONTACTS,
     CONTRACTORS,
@@ -21,24 +22,15 @@ from app.store.sources import (
 )
 from resolvers.accounts import Made
 from resolvers.context import Context, Info
-from resolvers.declarations import Pages
-from resolvers.fetch import currency_of, load_record
-from resolvers.pages import Listing, listing
+from resolvers.declarations import Bound, Key, Keyed, Pages
+from resolvers.fetch import load_record
 
 
-async def division(_root: Any, info: Info, **arguments: Any) -> Division | None:
-    """The division with a code. Raises BAD_REQUEST where units that the caller may see share the code."""
-    context: Context = info.context
-    context.caller.must(Scope.ACCOUNTS_READ)
-    async with context.store.reading(context.caller.units) as reads:
-        found: list[Division] = await reads.by_key(DIVISIONS, "code", [arguments["code"]])
-    unit = arguments.get("businessUnit")
-    if unit is not None:
-        found = [each for each in found if each.business_unit == unit]
-    if len(found) > 1:
-        units = sorted(each.business_unit for each in found)
-        raise Refusal(Code.BAD_REQUEST, f"code is in several business units: {', '.join(units)}.", businessUnits=units)
-    return found[0] if found else None
+def _by_code(arguments: Mapping[str, Any]) -> Key:
+    return Key("code", "code", arguments["code"], arguments.get("businessUnit"))
+
+
+DIVISION = Keyed(DIVISIONS, Scope.ACCOUNTS_READ, _by_code)
 
 
 async def _configs(context: Context, division_id: int) -> list[HistoryConfig]:
@@ -140,18 +132,17 @@ create_contact = _creator(create_directory.create_contact, CONTACTS, Scope.ACCOU
 create_invoice_template = _creator(create_directory.create_invoice_template, INVOICE_TEMPLATES, Scope.ACCOUNTS_WRITE)
 
 
-HISTORY = Pages(HISTORY_ENTRIES, "account_id", Scope.BALANCES_READ, Order("closing_at", descending=True), {}, {})
-
-
-def account_history(account: Account, info: Info, **arguments: Any) -> Listing:
-    """An account's rows of history, of days from and to, both inclusive."""
-    context: Context = info.context
-    context.caller.must(HISTORY.scope)
-    also = []
-    if arguments.get("from") is not None:
-        also.append(Comparison("business_date", Operator.GTE, arguments["from"]))
-    if arguments.get("to") is not None:
-        also.append(Comparison("business_date", Operator.LTE, arguments["to"]))
-    if arguments.get("currency") is not None:
-        also.append(Comparison("currency", Operator.EQ, currency_of(account, arguments)))
-    return listing(context, HISTORY, account.id, arguments, also)
+HISTORY = Pages(
+    HISTORY_ENTRIES,
+    "account_id",
+    Scope.BALANCES_READ,
+    Order("closing_at", descending=True),
+    {},
+    {},
+    {
+        "from": Bound("business_date", Operator.GTE),
+        "to": Bound("business_date", Operator.LTE),
+        "currency": Bound("currency", Operator.EQ, is_currency=True),
+    },
+)
+"""An account's rows of history; of days `from` and `to`, both inclusive."""

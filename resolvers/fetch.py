@@ -11,7 +11,22 @@ from app.domain.records import Account
 from app.domain.refusals import Code, Refusal
 from app.store.sources import ENTRIES, Source
 from resolvers.context import Context, Info
-from resolvers.declarations import AsOf, Coded, Column, Declaration, Identity, Latest, One, Pages, Same, Several
+from resolvers.declarations import (
+    AsOf,
+    Coded,
+    Column,
+    Declaration,
+    Derived,
+    Identity,
+    Keyed,
+    Latest,
+    Lesser,
+    One,
+    Pages,
+    Part,
+    Same,
+    Several,
+)
 from resolvers.pages import listing
 
 Resolver = Callable[..., Any]
@@ -22,8 +37,19 @@ def resolver_of(declaration: Declaration) -> Resolver:
     match declaration:
         case Identity(kind=kind):
             return lambda record, _info: id_text(kind, record.id)
-        case Column(name=name):
+        case Column(name=name, tell=None):
             return lambda record, _info: getattr(record, name)
+        case Column(name=name, tell=tell):
+            assert tell is not None
+            return _told(name, tell)
+        case Derived(tell=tell):
+            return lambda record, _info: tell(record)
+        case Lesser(name=name):
+            return lambda record, _info: getattr(record, name)
+        case Part(name=name):
+            return lambda page, _info: getattr(page, name)()
+        case Keyed():
+            return _keyed(declaration)
         case Coded(name=name):
             return lambda record, _info: CURRENCIES[getattr(record, name)]
         case Same():
@@ -49,6 +75,32 @@ async def load_record(context: Context, source: Source, number: int) -> Any:
         return [found.get(each) for each in numbers]
 
     return await context.loaders.of(("record", source.name), load).load(number)
+
+
+def _told(name: str, tell: Callable[[Any], Any]) -> Resolver:
+    return lambda record, _info: tell(getattr(record, name))
+
+
+def _keyed(declaration: Keyed) -> Resolver:
+    async def resolve(_root: Any, info: Info, **arguments: Any) -> Any:
+        context: Context = info.context
+        context.caller.must(declaration.scope)
+        key = declaration.key(arguments)
+        if key is None:
+            return None
+        if key.field == "id":
+            return await load_record(context, declaration.source, key.value)
+        async with context.store.reading(context.caller.units) as reads:
+            found = await reads.by_key(declaration.source, key.field, [key.value])
+        if key.business_unit is not None:
+            found = [each for each in found if each.business_unit == key.business_unit]
+        if len(found) > 1:
+            units = sorted(each.business_unit for each in found)
+            message = f"{key.said} is in several business units: {', '.join(units)}."
+            raise Refusal(Code.BAD_REQUEST, message, businessUnits=units)
+        return found[0] if found else None
+
+    return resolve
 
 
 def _one(declaration: One) -> Resolver:

@@ -1,7 +1,7 @@
 """Connections: which page is asked for, and its rows, cursors and counts, each read only when asked for."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 
 from app.domain import cursors
 from app.domain.conditions import Comparison, Condition, Operator, Order, Place, Window, conjoined
+from app.domain.currencies import CURRENCIES
 from app.domain.records import CurrencyTotals
 from app.domain.refusals import Code, Refusal
 from app.store.reads import Edge
 from resolvers.context import PAGE_DEFAULT, Context
-from resolvers.declarations import Pages, key_of
+from resolvers.declarations import Bound, Pages, key_of
 from resolvers.filters import condition_of
 
 ROOT = 0
@@ -115,45 +116,57 @@ class Listing:
         return bool(await self._context.loaders.of(question, load).load(self._parent))
 
     def _cursor(self, row: Any) -> str:
-        digest = _digest(self._declaration, self._parent, self._window.condition, self._window.order)
-        return cursors.written(digest, getattr(row, self._window.order.field), row.id)
+        digest = digest_of(self._declaration, self._window.condition, self._window.order)
+        return cursors.written(digest, self._parent, getattr(row, self._window.order.field), row.id)
 
 
-def listing(
-    context: Context,
-    declaration: Pages,
-    parent: int | None,
-    arguments: Mapping[str, Any],
-    also: Sequence[Comparison] = (),
-) -> Listing:
+def listing(context: Context, declaration: Pages, parent: int | None, arguments: Mapping[str, Any]) -> Listing:
     """The page that a connection's arguments ask for.
 
     Raises BAD_REQUEST where they contradict each other or a cursor is of another list, PAGE_TOO_LARGE above the limit.
     """
+    window, parents = window_of(declaration, arguments, context.limits.page_size)
+    for name, of in parents.items():
+        if of != (ROOT if parent is None else parent):
+            raise _strange(name)
+    return Listing(context, declaration, parent, window)
+
+
+def window_of(declaration: Pages, arguments: Mapping[str, Any], size_max: int) -> tuple[Window, Mapping[str, int]]:
+    """The window that a connection's arguments ask for, and whose list its cursors are of. Raises as `listing` does."""
     condition = condition_of(arguments.get("filter"), declaration.filters)
+    also = [each for name, bound in declaration.bounds.items() for each in _bound(name, bound, arguments.get(name))]
     if also:
         condition = conjoined([condition, *also])
     order = _order(declaration, arguments.get("orderBy"))
-    size, from_end = size_of(arguments, context.limits.page_size)
+    size, from_end = size_of(arguments, size_max)
+    parents: dict[str, int] = {}
 
     def place(name: str) -> Place | None:
         text = arguments.get(name)
         if text is None:
             return None
-        found = cursors.read(text, _digest(declaration, ROOT if parent is None else parent, condition, order))
-        if found is None or not isinstance(found.key, _KEYS[order.field]):
-            raise Refusal(Code.BAD_REQUEST, f"{name} is no cursor of this list.")
-        return found
+        found = cursors.read(text, digest_of(declaration, condition, order))
+        if found is None or not isinstance(found[1].key, _KEYS[order.field]):
+            raise _strange(name)
+        parents[name], at = found
+        return at
 
-    window = Window(
-        condition=condition,
-        order=order,
-        after=place("after"),
-        before=place("before"),
-        limit=size + 1,
-        from_end=from_end,
-    )
-    return Listing(context, declaration, parent, window)
+    after, before = place("after"), place("before")
+    window = Window(condition=condition, order=order, after=after, before=before, limit=size + 1, from_end=from_end)
+    return window, parents
+
+
+def _strange(name: str) -> Refusal:
+    return Refusal(Code.BAD_REQUEST, f"{name} is no cursor of this list.")
+
+
+def _bound(name: str, bound: Bound, value: Any) -> Iterator[Comparison]:
+    if value is None:
+        return
+    if bound.is_currency and value not in CURRENCIES:
+        raise Refusal(Code.BAD_REQUEST, f"{name} is not an active ISO 4217 code.")
+    yield Comparison(bound.field, bound.operator, value)
 
 
 def _order(declaration: Pages, given: Mapping[str, Any] | None) -> Order:
@@ -193,9 +206,9 @@ _KEYS: Mapping[str, type] = {
 
 
 @lru_cache(maxsize=1024)
-def _digest(declaration: Pages, parent: int, condition: Condition, order: Order) -> str:
+def digest_of(declaration: Pages, condition: Condition, order: Order) -> str:
     """What a list is, in a few letters: a cursor is good for the list that it was made in."""
-    said = repr((key_of(declaration), parent, _canonical(condition), tuple(order)))
+    said = repr((key_of(declaration), _canonical(condition), tuple(order)))
     return hashlib.sha256(said.encode()).hexdigest()[:12]
 
 

@@ -13,7 +13,7 @@ from app.domain.records import InvoicePeriod, ThresholdState
 from app.domain.series import Interval
 from resolvers import accounts as resolve
 from resolvers.declarations import AsOf, Coded, Identity, Latest, One, Several
-from resolvers.divisions import account_history
+from resolvers.divisions import HISTORY
 from resolvers.listings import (
     ACCOUNT_ORDERING,
     ACCOUNTS,
@@ -94,13 +94,9 @@ class Account(Node):
         currency=str | None,
     )
     balances: BalanceConnection | None = balance_pages("account_id", "Newest first, unless ordered otherwise.")
-    balance_history: HistoryConnectionType | None = answered(
-        account_history,
+    balance_history: HistoryConnectionType | None = stored(
+        HISTORY,
         "One entry a business day with movement, as recorded at cycle closing; newest first.",
-        first=int | None,
-        after=str | None,
-        last=int | None,
-        before=str | None,
         **{"from": dt.date | None, "to": dt.date | None, "currency": str | None},
     )
     balance_series: list[BalancePoint] | None = answered(

@@ -10,9 +10,9 @@ import strawberry
 from app.domain.callers import Scope
 from app.domain.conditions import Order
 from app.domain.ids import Kind
-from resolvers.declarations import Coded, Identity, One
+from resolvers.declarations import Coded, Derived, Identity, One
 from resolvers.listings import ACCOUNTS, ENTRIES, pages
-from schema.fields import answered, column, stored
+from schema.fields import column, stored
 from schema.filters import BALANCE_FILTERS, BALANCE_ORDERS, BalanceFilter, BalanceOrder
 from schema.node import Node
 from schema.pages import Currency, CurrencyInput, PageInfo, edge_cursor, edge_node, edges, nodes, page_info, total_count
@@ -120,13 +120,13 @@ class BatchResultType(Enum):
     REQUEST_REJECTED = "REQUEST_REJECTED"
 
 
-def _result_type(result: Any, _info: Any) -> BatchResultType:
+def _result_type(result: Any) -> BatchResultType:
     return BatchResultType.REQUEST_ACCEPTED if result.accepted else BatchResultType.REQUEST_REJECTED
 
 
 @strawberry.type
 class BatchItemResult:
-    result_type: BatchResultType = answered(_result_type)
+    result_type: BatchResultType = stored(Derived(_result_type))
     index: int = column("place", "The item's place in the input, from 0.")
     communication_number: str | None = column("communication_number")
     account_ext_id: str | None = column("account_ext_id")

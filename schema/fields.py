@@ -29,9 +29,9 @@ def stored(declaration: Declaration, description: str | None = None, **arguments
     return _field({_DECLARED: declaration, _RESOLVER: resolver_of(declaration)}, description, given)
 
 
-def column(name: str, description: str | None = None) -> Any:
-    """A field that is a column of the record."""
-    return stored(Column(name), description)
+def column(name: str, description: str | None = None, *, tell: Callable[[Any], Any] | None = None) -> Any:
+    """A field that is a column of the record; `tell` says what of its value is told."""
+    return stored(Column(name, tell), description)
 
 
 def answered(resolver: Callable[..., Any], description: str | None = None, **arguments: Any) -> Any:

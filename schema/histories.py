@@ -2,7 +2,7 @@
 
 import datetime as dt
 import decimal
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 
@@ -10,7 +10,7 @@ from app.domain.callers import Scope
 from app.domain.histories import Status
 from app.domain.ids import Kind
 from resolvers import divisions as resolve
-from resolvers.declarations import Coded, Identity, One, Same
+from resolvers.declarations import Coded, Identity, Lesser, One, Same
 from resolvers.listings import DIVISIONS
 from schema.fields import answered, column, stored
 from schema.node import Node
@@ -31,15 +31,11 @@ class CycleConfigValidity:
     end: dt.datetime | None = column("end")
 
 
-def _closing_time(config: Any, _info: Any) -> str:
-    return str(config.closing_time.isoformat())
-
-
 @strawberry.type
 class BalanceHistoryConfig(Node):
     id: strawberry.ID = stored(Identity(Kind.HISTORY_CONFIG))
     division: DivisionType = stored(One(DIVISIONS, "division_id", Scope.ACCOUNTS_READ))
-    cycle_closing_time: str = answered(_closing_time, "HH:MM:SS in the division's time zone.")
+    cycle_closing_time: str = column("closing_time", "HH:MM:SS in the division's time zone.", tell=dt.time.isoformat)
     cycle_event_delay: int = column("delay_minutes", "Minutes between the closing and its events, 5 to 1439.")
     cycle_config_validity: CycleConfigValidity = stored(Same())
     status: Status = answered(resolve.status)
@@ -116,7 +112,7 @@ class BalanceHistoryEntry(Node):
     currency: Currency = stored(Coded("currency"))
     opening: decimal.Decimal = column("opening")
     closing: decimal.Decimal = column("closing")
-    change: decimal.Decimal = column("change")
+    change: decimal.Decimal = stored(Lesser("change", "closing", "opening"))
 
 
 @strawberry.type

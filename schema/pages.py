@@ -5,66 +5,51 @@ from typing import Any
 import strawberry
 
 from app.domain.currencies import CURRENCIES
-from resolvers.pages import Listing
-from schema.fields import answered
-
-
-def _of(question: str) -> Any:
-    """A resolver that asks the page."""
-
-    def resolve(listing: Listing, _info: Any) -> Any:
-        return getattr(listing, question)()
-
-    return resolve
+from resolvers.declarations import Part, Same
+from schema.fields import column, stored
 
 
 @strawberry.type
 class PageInfo:
-    has_next_page: bool = answered(_of("has_next_page"))
-    has_previous_page: bool = answered(_of("has_previous_page"))
-    start_cursor: str | None = answered(_of("start_cursor"))
-    end_cursor: str | None = answered(_of("end_cursor"))
-
-
-def _same(listing: Listing, _info: Any) -> Listing:
-    return listing
+    has_next_page: bool = stored(Part("has_next_page"))
+    has_previous_page: bool = stored(Part("has_previous_page"))
+    start_cursor: str | None = stored(Part("start_cursor"))
+    end_cursor: str | None = stored(Part("end_cursor"))
 
 
 def page_info() -> Any:
-    return answered(_same)
+    return stored(Same())
 
 
 def edges() -> Any:
-    return answered(_of("edges"))
+    return stored(Part("edges"))
 
 
 def nodes() -> Any:
-    return answered(_of("nodes"))
+    return stored(Part("nodes"))
 
 
 def total_count() -> Any:
-    return answered(_of("total_count"), "How many there are in all; counted only when asked for.")
+    return stored(Part("total_count"), "How many there are in all; counted only when asked for.")
 
 
 def totals(description: str) -> Any:
-    return answered(_of("totals"), description)
+    return stored(Part("totals"), description)
 
 
 def edge_cursor() -> Any:
-    return answered(lambda edge, _info: edge.cursor)
+    return column("cursor")
 
 
 def edge_node() -> Any:
-    return answered(lambda edge, _info: edge.node)
+    return column("node")
 
 
 @strawberry.type(description="An ISO 4217 currency.")
 class Currency:
-    code: str = answered(lambda currency, _info: currency.code)
-    name: str = answered(lambda currency, _info: currency.name)
-    minor_units: int = answered(
-        lambda currency, _info: currency.minor_units, "How many digits the minor unit has: 2 for EUR, 0 for JPY."
-    )
+    code: str = column("code")
+    name: str = column("name")
+    minor_units: int = column("minor_units", "How many digits the minor unit has: 2 for EUR, 0 for JPY.")
 
 
 def every_currency(_root: Any, _info: Any) -> list[Any]:

@@ -62,8 +62,8 @@ class Query:
     node: Node | None = answered(of_nodes.node, id=strawberry.ID)
     nodes: list[Node | None] = answered(of_nodes.nodes, ids=list[strawberry.ID])
     viewer: Viewer = answered(of_gateway.viewer, "Who is asking: the caller's subject, scopes and business units.")
-    account: Account | None = answered(of_accounts.account, id=strawberry.ID)
-    account_by_identifier: Account | None = answered(of_accounts.account_by_identifier, identifier=AccountIdentifier)
+    account: Account | None = stored(of_accounts.ACCOUNT, id=strawberry.ID)
+    account_by_identifier: Account | None = stored(of_accounts.ACCOUNT_BY_IDENTIFIER, identifier=AccountIdentifier)
     accounts: AccountConnection | None = account_pages(None)
     balances: BalanceConnection | None = balance_pages(
         None, "Balance entries over all accounts that the caller may see."
@@ -82,7 +82,7 @@ class Query:
     )
     currencies: list[Currency] | None = answered(every_currency, "The currencies that the gateway knows.")
     limits: Limits | None = answered(of_gateway.limits, "What may be sent and asked for.")
-    division: Division | None = answered(of_divisions.division, code=str, businessUnit=str | None)
+    division: Division | None = stored(of_divisions.DIVISION, code=str, businessUnit=str | None)
     divisions: DivisionConnection | None = stored(
         pages(DIVISIONS, None, Scope.ACCOUNTS_READ, BY_CREATION, DIVISION_FILTERS), filter=DivisionFilter | None
     )

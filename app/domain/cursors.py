@@ -1,8 +1,10 @@
-"""Cursors: opaque text that holds a place in one list, with a sign of which list it is."""
+"""Cursors: opaque text that holds a place in one list, with a sign of which list it is.
 
-import base64
-import binascii
-import json
+Written as digest.parent.key.number: what the list is, whose it is (0: nobody's), the ordered field's value with a letter
+for its kind, and the row's number. Both databases can write that themselves.
+"""
+
+import re
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -10,57 +12,70 @@ from typing import Any
 from app.domain import moments, money
 from app.domain.conditions import Place
 
-TEXT_MAX = 2000
+TEXT_MAX = 3000
 _NUMBER_MAX = 2**63 - 1
+_CURSOR = re.compile(r"([0-9a-f]{12})\.([0-9]{1,19})\.([a-z])(-?[0-9a-f]*)\.([0-9]{1,19})", re.ASCII)
+_WHOLE = re.compile(r"-?[0-9]{1,19}", re.ASCII)
 
 
-def written(digest: str, key: Any, number: int) -> str:
+def written(digest: str, parent: int, key: Any, number: int) -> str:
     """The cursor of a row: the value that its list is ordered by, and its number."""
-    said = json.dumps([digest, *_told(key), number], ensure_ascii=False, separators=(",", ":"))
-    return base64.urlsafe_b64encode(said.encode()).decode().rstrip("=")
+    return f"{digest}.{parent}.{_told(key)}.{number}"
 
 
-def read(text: str, digest: str) -> Place | None:
-    """The place that a cursor holds; None where it is no cursor of the list with this digest."""
-    if len(text) > TEXT_MAX or not text.isascii():
+def read(text: str, digest: str) -> tuple[int, Place] | None:
+    """Whose list a cursor is of, and its place; None where it is no cursor of a list with this digest."""
+    if len(text) > TEXT_MAX:
         return None
-    try:
-        said = json.loads(base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True))
-        of, kind, key, number = said
-    except (binascii.Error, ValueError, RecursionError, TypeError):
+    match = _CURSOR.fullmatch(text)
+    if match is None or match[1] != digest:
         return None
-    if of != digest or type(number) is not int or not 0 < number <= _NUMBER_MAX or not isinstance(key, str):
+    parent, number = int(match[2]), int(match[5])
+    key = _read_key(match[3], match[4])
+    if key is None or parent > _NUMBER_MAX or not 0 < number <= _NUMBER_MAX:
         return None
-    value = _read_key(kind, key)
-    return None if value is None else Place(value, number)
+    return parent, Place(key, number)
 
 
-def _told(key: Any) -> tuple[str, str]:
+def _told(key: Any) -> str:
     match key:
         case datetime():
-            return "t", moments.instant_text(key)
+            return f"t{moments.to_micros(key)}"
         case date():
-            return "d", key.isoformat()
+            return f"d{key:%Y%m%d}"
         case Decimal():
-            return "n", money.text(key)
+            return f"n{money.to_units(key)}"
         case int():
-            return "i", str(key)
+            return f"i{key}"
         case _:
-            return "s", str(key)
+            return f"s{str(key).encode().hex()}"
 
 
-def _read_key(kind: Any, key: str) -> Any:
-    match kind:
-        case "t":
-            return moments.parse_instant(key)
-        case "d":
-            return moments.parse_day(key)
-        case "n":
-            number = money.parse(key)
-            return number if number is not None and money.fault(number) is None else None
-        case "i":
-            return int(key) if key.isascii() and key.isdigit() and int(key) <= _NUMBER_MAX else None
-        case "s":
-            return key if "\x00" not in key and key.isprintable() else None
-        case _:
-            return None
+def _read_key(kind: str, told: str) -> Any:
+    if kind == "s":
+        return _text(told)
+    if _WHOLE.fullmatch(told) is None:
+        return None
+    number = int(told)
+    try:
+        match kind:
+            case "t":
+                return moments.from_micros(number)
+            case "d":
+                return date(number // 10_000, number // 100 % 100, number % 100)
+            case "n":
+                amount = money.from_units(number)
+                return amount if money.fault(amount) is None else None
+            case "i":
+                return number if 0 <= number <= _NUMBER_MAX else None
+    except (OverflowError, ValueError):
+        pass
+    return None
+
+
+def _text(told: str) -> str | None:
+    try:
+        text = bytes.fromhex(told).decode()
+    except ValueError:
+        return None
+    return None if "\x00" in text else text

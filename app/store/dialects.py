@@ -43,6 +43,54 @@ class Dialect(Protocol):
         """
         ...
 
+    def as_bytes(self, text: ColumnElement[str]) -> ColumnElement[bytes]:
+        """A text in UTF-8."""
+        ...
+
+    def quoted(self, text: ColumnElement[Any]) -> ColumnElement[str]:
+        """A text as JSON."""
+        ...
+
+    def hex(self, text: ColumnElement[Any]) -> ColumnElement[str]:
+        """A text's bytes in UTF-8, two lower-case digits each."""
+        ...
+
+    def money_text(self, amount: ColumnElement[Any]) -> ColumnElement[str]:
+        """An amount as app.domain.money.text writes it."""
+        ...
+
+    def units_text(self, amount: ColumnElement[Any]) -> ColumnElement[str]:
+        """An amount in ten-thousandths."""
+        ...
+
+    def difference_text(self, amount: ColumnElement[Any], less: ColumnElement[Any]) -> ColumnElement[str]:
+        """One amount less another, as an amount is written; null where the database can't tell it exactly."""
+        ...
+
+    def sum_text(self, amount: ColumnElement[Any]) -> ColumnElement[str]:
+        """The sum of amounts, as one is written; null where the database can't tell it exactly."""
+        ...
+
+    def instant_text(self, at: ColumnElement[Any]) -> ColumnElement[str]:
+        """An instant as app.domain.moments.instant_text writes it."""
+        ...
+
+    def micros_text(self, at: ColumnElement[Any]) -> ColumnElement[str]:
+        """An instant in microseconds since 1970."""
+        ...
+
+    def gathered(self, text: ColumnElement[str], between: str) -> Any:
+        """The texts of all rows, in their order, with another between them; null without a row."""
+        ...
+
+    def items(self, listed: ColumnElement[Any]) -> FromClause:
+        """A table of the numbers that a column lists: `number`, and its `place`."""
+        ...
+
+    def least(self, one: ColumnElement[Any], other: ColumnElement[Any]) -> ColumnElement[Any]:
+        """The smaller of two numbers."""
+        ...
+
     def halves(self, amount: ColumnElement[Any]) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
         """Two sums of the high and the low 32 bits of ten-thousandths: no sum of 64-bit numbers overflows in them."""
         ...

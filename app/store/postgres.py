@@ -6,10 +6,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
+    DateTime,
     FromClause,
+    Numeric,
     Select,
     Table,
+    Text,
+    cast,
+    extract,
     func,
     literal_column,
     select,
@@ -46,6 +52,7 @@ class Postgres:
             "lock_timeout": str(LOCK_SECONDS * 1000),
             "idle_in_transaction_session_timeout": str(IDLE_SECONDS * 1000),
             "timezone": "UTC",
+            "datestyle": "ISO",
             "jit": "off",
         }
         works = create_async_engine(
@@ -69,6 +76,48 @@ class Postgres:
         first = page.selected(parents).lateral("first")
         statement = select(parents.c.key.label("key"), *first.c).select_from(parents.join(first, true()))
         return statement.order_by(parents.c.key, *page.ordering(first.c))
+
+    def as_bytes(self, text: ColumnElement[str]) -> ColumnElement[bytes]:
+        return func.convert_to(text, literal_column("'UTF8'"))
+
+    def quoted(self, text: ColumnElement[Any]) -> ColumnElement[str]:
+        return func.to_json(type_coerce(text, Text), type_=Text)
+
+    def hex(self, text: ColumnElement[Any]) -> ColumnElement[str]:
+        return func.encode(self.as_bytes(text), literal_column("'hex'"))
+
+    def money_text(self, amount: ColumnElement[Any]) -> ColumnElement[str]:
+        return _exact_text(type_coerce(amount, Number))
+
+    def units_text(self, amount: ColumnElement[Any]) -> ColumnElement[str]:
+        return cast(type_coerce(amount, Number), Text)
+
+    def difference_text(self, amount: ColumnElement[Any], less: ColumnElement[Any]) -> ColumnElement[str]:
+        # As numeric, of any size.
+        return _exact_text(cast(type_coerce(amount, Number), Numeric) - type_coerce(less, Number))
+
+    def sum_text(self, amount: ColumnElement[Any]) -> ColumnElement[str]:
+        return _exact_text(func.sum(type_coerce(amount, Number)))
+
+    def instant_text(self, at: ColumnElement[Any]) -> ColumnElement[str]:
+        # The session's time zone is UTC, its dates are ISO's.
+        local = cast(cast(type_coerce(at, DateTime(timezone=True)), DateTime()), Text)
+        written: ColumnElement[str] = func.replace(local, literal_column("' '"), literal_column("'T'"))
+        return written.op("||", return_type=Text())(literal_column("'Z'"))
+
+    def micros_text(self, at: ColumnElement[Any]) -> ColumnElement[str]:
+        seconds = extract("epoch", type_coerce(at, DateTime(timezone=True)))
+        return cast(cast(cast(seconds, Numeric) * literal_column("1000000"), BigInteger), Text)
+
+    def gathered(self, text: ColumnElement[str], between: str) -> Any:
+        return func.string_agg(text, literal_column(f"'{between}'", Text()), type_=Text)
+
+    def items(self, listed: ColumnElement[Any]) -> FromClause:
+        numbers = func.unnest(listed).table_valued("number", with_ordinality="place")
+        return numbers.render_derived()
+
+    def least(self, one: ColumnElement[Any], other: ColumnElement[Any]) -> ColumnElement[Any]:
+        return func.least(one, other)
 
     def halves(self, amount: ColumnElement[Any]) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
         # PostgreSQL sums 64-bit numbers as numeric: exact at any size, so the high half is everything.
@@ -100,6 +149,11 @@ class Postgres:
         given = _unnested(table, names, rows)
         changes = {name: given.c[name] for name in names if name != key}
         await connection.execute(update(table).where(table.c[key] == given.c[key]).values(changes))
+
+
+def _exact_text(units: ColumnElement[Any]) -> ColumnElement[str]:
+    """Ten-thousandths as an amount: without trailing zeros, and never rounded."""
+    return cast(func.trim_scale(units * literal_column("0.0001", Numeric())), Text)
 
 
 _DRAWN = text("SELECT nextval('entries_id_seq') FROM generate_series(1, :count) WHERE pg_current_xact_id() IS NOT NULL")

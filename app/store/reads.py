@@ -57,7 +57,7 @@ class WindowPage(NamedTuple):
         window = self.window
         owner = view.links[self.link]
         if self.link == "unit_id":
-            owner = view.walked_unit_id(_narrowed(window.condition), window.order.field)
+            owner = view.walked_unit_id(narrowed(window.condition), window.order.field)
         where = [
             owner == parents.c.key,
             visible(self.dialect, view.unit_id, self.names) if self.link != "unit_id" else true(),
@@ -66,15 +66,19 @@ class WindowPage(NamedTuple):
             *_between(view, window),
         ]
         descending = window.order.descending != window.from_end
-        statement = statement.select_from(view.tables).where(*where).order_by(*_order_by(view, window, descending))
-        return statement.limit(_exactly(window.limit)).correlate(parents)
+        statement = (
+            statement.select_from(view.tables)
+            .where(*where)
+            .order_by(*order_by(view, window.order, descending=descending))
+        )
+        return statement.limit(exactly(window.limit)).correlate(parents)
 
     def ordering(self, columns: Any) -> Sequence[ColumnElement[Any]]:
         descending = self.window.order.descending
-        return _ordered(columns, self.window.order.field, descending=descending)
+        return in_order(columns, self.window.order.field, descending=descending)
 
 
-def _narrowed(condition: Condition) -> set[str]:
+def narrowed(condition: Condition) -> set[str]:
     """The fields that every row of a list is bound by, to a value or a range."""
     parts = condition.of if isinstance(condition, All) else (condition,)
     return {part.field for part in parts if isinstance(part, Comparison) and part.operator in _BINDING}
@@ -103,19 +107,20 @@ def _beyond(view: View, field: str, place: Place, *, descending: bool) -> Column
     return beyond(view, field, binding(list(place_values(field, place))), descending=descending)
 
 
-def _order_by(view: View, window: Window, descending: bool) -> list[ColumnElement[Any]]:
-    field = window.order.field
+def order_by(view: View, order: Order, *, descending: bool) -> list[ColumnElement[Any]]:
+    """The order in which a view's rows are walked; the id breaks ties in the same direction."""
+    field = order.field
     columns = [view.id] if field == "id" else [view.columns[field], view.tie(field)]
     return [column.desc() if descending else column.asc() for column in columns]
 
 
-def _ordered(columns: Any, field: str, *, descending: bool) -> list[ColumnElement[Any]]:
+def in_order(columns: Any, field: str, *, descending: bool) -> list[ColumnElement[Any]]:
     """A list's order over the columns of a record; the id breaks ties in the same direction."""
     ordered = [columns["id"]] if field == "id" else [columns[field], columns["id"]]
     return [column.desc() if descending else column.asc() for column in ordered]
 
 
-def _exactly(limit: int) -> ColumnElement[int]:
+def exactly(limit: int) -> ColumnElement[int]:
     """A limit that stands in the statement as a number, so that the planner knows it."""
     return bindparam(None, limit, type_=Number, unique=True, literal_execute=True)
 
@@ -182,8 +187,8 @@ class Reads:
         descending = window.order.descending != window.from_end
         merged = statement.subquery()
         columns = [merged.c[name] for name in source.record._fields]
-        statement = select(*columns).order_by(*_ordered(merged.c, window.order.field, descending=descending))
-        statement = statement.limit(_exactly(window.limit))
+        statement = select(*columns).order_by(*in_order(merged.c, window.order.field, descending=descending))
+        statement = statement.limit(exactly(window.limit))
         rows = (await self._connection.execute(statement)).all()
         records = [source.record._make(row) for row in rows]
         return records[::-1] if window.from_end else records
@@ -258,7 +263,7 @@ class Reads:
                 each.c.balance_type.is_not_distinct_from(kinds.c.balance_type),
             )
             .order_by(each.c.at.desc(), each.c.id.desc())
-            .limit(_exactly(1))
+            .limit(exactly(1))
             .correlate(kinds)
             .scalar_subquery()
         )

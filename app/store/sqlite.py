@@ -7,13 +7,19 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     FromClause,
+    LargeBinary,
     Select,
     Table,
+    Text,
+    and_,
     bindparam,
+    case,
+    cast,
     event,
     func,
     insert,
     literal,
+    literal_column,
     select,
     text,
     type_coerce,
@@ -90,6 +96,58 @@ class Sqlite:
         statement = page.all_among(page.numbered(parents), parents)
         return statement.order_by(parents.c.key, *page.ordering(statement.selected_columns))
 
+    def as_bytes(self, text: ColumnElement[str]) -> ColumnElement[bytes]:
+        return cast(text, LargeBinary)
+
+    def quoted(self, text: ColumnElement[Any]) -> ColumnElement[str]:
+        return func.json_quote(text, type_=Text)
+
+    def hex(self, text: ColumnElement[Any]) -> ColumnElement[str]:
+        return func.lower(func.hex(text))
+
+    def money_text(self, amount: ColumnElement[Any]) -> ColumnElement[str]:
+        return _exact_text(type_coerce(amount, Number))
+
+    def units_text(self, amount: ColumnElement[Any]) -> ColumnElement[str]:
+        return cast(type_coerce(amount, Number), Text)
+
+    def difference_text(self, amount: ColumnElement[Any], less: ColumnElement[Any]) -> ColumnElement[str]:
+        difference = type_coerce(amount, Number) - type_coerce(less, Number)
+        # Beyond 64 bits it is no whole number any more; the least of them has no absolute value.
+        is_exact = and_(func.typeof(difference) == literal_column("'integer'"), difference > _LEAST)
+        return case((is_exact, _exact_text(difference)))
+
+    def sum_text(self, amount: ColumnElement[Any]) -> ColumnElement[str]:
+        above, below = self.halves(amount)
+        high = type_coerce(above, Number) + type_coerce(below, Number).op(">>")(32)
+        low = type_coerce(below, Number).op("&")(0xFFFFFFFF)
+        total = type_coerce(high * literal_column("4294967296") + low, Number)
+        return case((func.abs(high) < literal_column("2147483647"), _exact_text(total)))
+
+    def instant_text(self, at: ColumnElement[Any]) -> ColumnElement[str]:
+        micros = type_coerce(at, Number)
+        fraction = ((micros % _MICROS) + _MICROS) % _MICROS
+        seconds = (micros - fraction).op("/")(_MICROS)
+        written = func.strftime(
+            literal_column("'%Y-%m-%dT%H:%M:%S'"), seconds, literal_column("'unixepoch'"), type_=Text
+        )
+        digits = func.rtrim(func.printf(literal_column("'.%06d'"), fraction), literal_column("'0'"), type_=Text)
+        behind = case((fraction == literal_column("0"), literal_column("''", Text())), else_=digits)
+        return written + behind + literal_column("'Z'", Text())
+
+    def micros_text(self, at: ColumnElement[Any]) -> ColumnElement[str]:
+        return cast(type_coerce(at, Number), Text)
+
+    def gathered(self, text: ColumnElement[str], between: str) -> Any:
+        return func.group_concat(text, literal_column(f"'{between}'", Text()), type_=Text)
+
+    def items(self, listed: ColumnElement[Any]) -> FromClause:
+        rows = func.json_each(listed).table_valued("value", "key")
+        return select(rows.c.value.label("number"), rows.c.key.label("place")).subquery()
+
+    def least(self, one: ColumnElement[Any], other: ColumnElement[Any]) -> ColumnElement[Any]:
+        return func.min(one, other)
+
     def halves(self, amount: ColumnElement[Any]) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
         units = type_coerce(amount, Number)
         return func.sum(units.op(">>")(32)), func.sum(units.op("&")(0xFFFFFFFF))
@@ -126,6 +184,21 @@ class Sqlite:
         statement = update(table).where(table.c[key] == bindparam("of")).values(changes)
         given = [{"of": row[key], **{f"new_{name}": row[name] for name in names}} for row in rows]
         await connection.execute(statement, given)
+
+
+_MICROS = literal_column("1000000", Number)
+_TEN_THOUSAND = literal_column("10000", Number)
+_LEAST = literal_column("-9223372036854775807 - 1", Number).self_group()
+
+
+def _exact_text(units: ColumnElement[Any]) -> ColumnElement[str]:
+    """Ten-thousandths as an amount, without trailing zeros."""
+    whole, rest = func.abs(units).op("/")(_TEN_THOUSAND), func.abs(units) % _TEN_THOUSAND
+    sign = case((units < literal_column("0"), literal_column("'-'")), else_=literal_column("''"))
+    written = func.rtrim(
+        func.printf(literal_column("'%s%d.%04d'"), sign, whole, rest), literal_column("'0'"), type_=Text
+    )
+    return case((rest == literal_column("0"), cast(units.op("/")(_TEN_THOUSAND), Text)), else_=written)
 
 
 class _Checkpoints:

@@ -27,7 +27,7 @@ from sqlalchemy import (
     text,
 )
 
-from app.store.types import Clock, Day, Flag, Identifier, Instant, Money, Number, Numbers, Words
+from app.store.types import Clock, Day, Flag, Identifier, Instant, Letters, Money, Number, Numbers, Words
 
 metadata = MetaData(
     naming_convention={
@@ -91,7 +91,7 @@ divisions = _table(
     Column("name", Words),
     Column("name_folded", Words),
     Column("description", Words),
-    Column("timezone", Words, nullable=False),
+    Column("timezone", Letters, nullable=False),
     Column("parent_id", Number, ForeignKey("divisions.id")),
     Index(None, "unit_id", "code", unique=True),
     Index(None, "unit_id", "id"),
@@ -121,7 +121,7 @@ accounts = _table(
     Column("external_id_folded", Words),
     Column("division_id", Number, ForeignKey("divisions.id")),
     Column("contractor_id", Number, ForeignKey("contractors.id"), nullable=False),
-    Column("currency", Words, nullable=False),
+    Column("currency", Letters, nullable=False),
     Column("min_balance", Money, nullable=False),
     Column("max_balance", Money, nullable=False),
     Column("vat", Money, nullable=False),
@@ -134,7 +134,7 @@ accounts = _table(
     Column("invoice_template_id", Number, ForeignKey("invoice_templates.id")),
     Column("send_invoices_to", Numbers, nullable=False),
     Column("send_balance_notifications_to", Numbers, nullable=False),
-    Column("timezone", Words, nullable=False),
+    Column("timezone", Letters, nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
     Column("joined_after", Instant),
@@ -156,7 +156,7 @@ positions = Table(
     metadata,
     Column("account_id", Number, ForeignKey("accounts.id"), primary_key=True, autoincrement=False),
     _unit(),
-    Column("currency", Words, nullable=False),
+    Column("currency", Letters, nullable=False),
     Column("balance", Money, nullable=False),
     Column("entry_id", Number),
     Column("at", Instant),
@@ -179,7 +179,7 @@ entries = _table(
     Column("account_id", Number, nullable=False),
     Column("at", Instant, nullable=False),
     Column("amount", Money, nullable=False),
-    Column("currency", Words, nullable=False),
+    Column("currency", Letters, nullable=False),
     Column("balance_type", Words),
     Column("balance_type_folded", Words),
     Column("equivalent_value", Money),
@@ -203,7 +203,7 @@ balance_kinds = Table(
     metadata,
     Column("account_id", Number, primary_key=True, autoincrement=False),
     Column("kind", Words, primary_key=True),
-    Column("currency", Words, nullable=False),
+    Column("currency", Letters, nullable=False),
     Column("balance_type", Words),
     sqlite_strict=True,
     sqlite_with_rowid=False,
@@ -232,7 +232,7 @@ history_entries = _table(
     Column("account_id", Number, nullable=False),
     Column("business_date", Day, nullable=False),
     Column("closing_at", Instant, nullable=False),
-    Column("currency", Words, nullable=False),
+    Column("currency", Letters, nullable=False),
     Column("opening", Money, nullable=False),
     Column("closing", Money, nullable=False),
     Index(None, "account_id", "currency", "closing_at", unique=True),

@@ -31,6 +31,14 @@ Words = Text().with_variant(Text(collation="C"), "postgresql")
 """Text that is compared and sorted by code point on both databases."""
 
 
+class Plain(Text):
+    """Text whose letters JSON writes as they are."""
+
+
+Letters = Plain().with_variant(Text(collation="C"), "postgresql")
+"""Codes of currencies and names of time zones."""
+
+
 class Money(TypeDecorator[Decimal]):
     """An exact amount, kept as a whole number of ten-thousandths."""
 
