@@ -121,17 +121,20 @@ class Latest(NamedTuple):
     """The latest entry of each balance type and currency of an account."""
 
     scope: Scope
+    source: Source
 
 
 class AsOf(NamedTuple):
     """The last entry of an account before an instant."""
 
     scope: Scope
+    source: Source
 
 
-Declaration: TypeAlias = (
-    Identity | Column | Derived | Coded | Lesser | Same | One | Several | Keyed | Part | Pages | Latest | AsOf
-)
+AtHand: TypeAlias = Identity | Column | Derived | Coded | Lesser | Same | Part
+"""What is known of the record alone."""
+
+Declaration: TypeAlias = AtHand | One | Several | Keyed | Pages | Latest | AsOf
 
 
 def key_of(declaration: Pages) -> tuple[Any, ...]:

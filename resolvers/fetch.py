@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from operator import attrgetter, methodcaller
 from typing import Any
 
 from app.domain.conditions import Comparison, Condition, Operator, Order, Window, conjoined
@@ -13,6 +14,7 @@ from app.store.sources import ENTRIES, Source
 from resolvers.context import Context, Info
 from resolvers.declarations import (
     AsOf,
+    AtHand,
     Coded,
     Column,
     Declaration,
@@ -35,35 +37,41 @@ Resolver = Callable[..., Any]
 def resolver_of(declaration: Declaration) -> Resolver:
     """The resolver of a declared field, for graphql-core."""
     match declaration:
-        case Identity(kind=kind):
-            return lambda record, _info: id_text(kind, record.id)
-        case Column(name=name, tell=None):
-            return lambda record, _info: getattr(record, name)
-        case Column(name=name, tell=tell):
-            assert tell is not None
-            return _told(name, tell)
-        case Derived(tell=tell):
-            return lambda record, _info: tell(record)
-        case Lesser(name=name):
-            return lambda record, _info: getattr(record, name)
-        case Part(name=name):
-            return lambda page, _info: getattr(page, name)()
-        case Keyed():
-            return _keyed(declaration)
-        case Coded(name=name):
-            return lambda record, _info: CURRENCIES[getattr(record, name)]
-        case Same():
-            return lambda record, _info: record
         case One():
             return _one(declaration)
         case Several():
             return _several(declaration)
+        case Keyed():
+            return _keyed(declaration)
         case Pages():
             return _pages(declaration)
         case Latest():
             return _latest(declaration)
         case AsOf():
             return _as_of(declaration)
+        case _:
+            read = reading_of(declaration)
+            return lambda record, _info: read(record)
+
+
+def reading_of(declaration: AtHand) -> Callable[[Any], Any]:
+    """How a field is read of its record, where nothing else is needed."""
+    match declaration:
+        case Identity(kind=kind):
+            return lambda record: id_text(kind, record.id)
+        case Column(name=name, tell=None) | Lesser(name=name):
+            return attrgetter(name)
+        case Column(name=name, tell=tell):
+            assert tell is not None
+            return _told(name, tell)
+        case Derived(tell=tell):
+            return tell
+        case Coded(name=name):
+            return lambda record: CURRENCIES[getattr(record, name)]
+        case Same():
+            return lambda record: record
+        case Part(name=name):
+            return methodcaller(name)
 
 
 async def load_record(context: Context, source: Source, number: int) -> Any:
@@ -77,8 +85,8 @@ async def load_record(context: Context, source: Source, number: int) -> Any:
     return await context.loaders.of(("record", source.name), load).load(number)
 
 
-def _told(name: str, tell: Callable[[Any], Any]) -> Resolver:
-    return lambda record, _info: tell(getattr(record, name))
+def _told(name: str, tell: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda record: tell(getattr(record, name))
 
 
 def _keyed(declaration: Keyed) -> Resolver:

@@ -84,10 +84,10 @@ class Account(Node):
         "The entry with the latest timestamp in the account's currency.",
     )
     current_balances: list[Balance] | None = stored(
-        Latest(Scope.BALANCES_READ), "The latest entry for each balance type and currency."
+        Latest(Scope.BALANCES_READ, ENTRIES), "The latest entry for each balance type and currency."
     )
     balance_as_of: Balance | None = stored(
-        AsOf(Scope.BALANCES_READ),
+        AsOf(Scope.BALANCES_READ, ENTRIES),
         "The last entry before an instant, in the account's currency unless another is named.",
         before=dt.datetime,
         balanceType=str | None,

@@ -76,7 +76,9 @@ class Gateway:
         engines = self.store.engines
         for engine in {id(engine.pool): engine for engine in engines}.values():
             event.listen(engine, "before_cursor_execute", note)
+        self.store.heard(seen.append)
         yield seen
+        self.store.heard(lambda _sql: None)
         for engine in {id(engine.pool): engine for engine in engines}.values():
             event.remove(engine, "before_cursor_execute", note)
 

@@ -1,7 +1,7 @@
 """Cursors: opaque text that holds a place in one list, with a sign of which list it is.
 
-Written as digest.parent.key.number: what the list is, whose it is (0: nobody's), the ordered field's value with a letter
-for its kind, and the row's number. Both databases can write that themselves.
+Written as digest.parent.key.number: what the list is, whose it is (0: nobody's), the ordered field's value with a
+letter for its kind, and the row's number. Both databases can write that themselves.
 """
 
 import re

@@ -5,7 +5,8 @@ calendar, a key that several records have) holds a mark instead; who reads it as
 which knows what to say.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -27,12 +28,15 @@ from sqlalchemy import (
     not_,
     select,
     true,
+    type_coerce,
 )
+from sqlalchemy.engine import Dialect as Driver
 from sqlalchemy.sql.type_api import TypeEngine
 
 from app.store import tables as t
 from app.store.dialects import Dialect
-from app.store.narrowing import Bind, beyond, form_sql
+from app.store.lanes import Compiled, Lanes, compiled
+from app.store.narrowing import Bind, Some, Test, beyond, form_sql
 from app.store.pieces import (
     Before,
     BeforeForm,
@@ -59,23 +63,31 @@ from app.store.pieces import (
     WindowForm,
     columns_of,
 )
-from app.store.reads import exactly, in_order, order_by
+from app.store.reads import Units, exactly, in_order, order_by
 from app.store.sources import ENTRIES, View
 from app.store.types import Flag, Identifier, Instant, Listed, Money, Number, Plain, Words
 
 MARK = "\x01"
 """What no JSON text holds: the answer is to be made in the other way."""
+STATEMENTS_MAX = 64
+"""Statements that are kept for one question; each page size makes one."""
+
 SPLICE = "\x02"
 """Begins and ends a place where something is put in: the splice's number, a colon, and the value."""
 BEYOND = b'infinityZ"'
 """How PostgreSQL writes instants that it keeps as infinite; a text may hold it too, which costs time and no more."""
 
-DIGEST, ROOTS, UNITS = "digest", "roots", "units"
+DIGEST, PARENT, ROOTS, UNITS = "digest", "parent", "roots", "units"
 
 
 def site_name(site: int, what: int | str) -> str:
     """The parameter of a site's value: by its number, or by name."""
     return f"s{site}_{what}"
+
+
+def given(name: str, type_: TypeEngine[Any]) -> ColumnElement[Any]:
+    """A value that comes when the statement is asked."""
+    return bindparam(name, None, type_=type_)
 
 
 class _Row(NamedTuple):
@@ -102,9 +114,9 @@ class _Text(list[ColumnElement[str]]):
         self._flush()
         if not self:
             return constant("")
-        whole = self[0]
+        whole: ColumnElement[str] = type_coerce(self[0], Text())
         for part in self[1:]:
-            whole = whole.op("||", return_type=Text())(part)
+            whole = whole.concat(type_coerce(part, Text()))
         return whole
 
     _constant = ""
@@ -113,6 +125,11 @@ class _Text(list[ColumnElement[str]]):
         if self._constant:
             self.append(constant(self._constant))
             self._constant = ""
+
+
+def _literal(value: int | str) -> str:
+    """A value of an enumeration, as it stands in a statement."""
+    return str(int(value)) if isinstance(value, int) else f"'{value}'"
 
 
 def constant(text: str) -> ColumnElement[str]:
@@ -143,6 +160,20 @@ class Writer:
                 return self._page(piece, row)
         assert row is not None
         match piece:
+            case Related():
+                return self._related(piece, row)
+            case Several():
+                return self._several(piece, row)
+            case Latest():
+                return self._latest(piece, row)
+            case Before():
+                return self._before(piece, row)
+            case _:
+                return self._of_row(piece, row)
+
+    def _of_row(self, piece: "Piece | Part", row: _Row) -> ColumnElement[str]:
+        """What the row itself holds."""
+        match piece:
             case Value(column=column, names=names):
                 return self._value(row, column, names)
             case Identified(kind=kind):
@@ -155,14 +186,6 @@ class Writer:
                 return _Text().add('"').add(func.coalesce(difference, constant(MARK))).add('"').whole()
             case Object(fields=fields):
                 return self._object(fields, lambda inner: self._piece(inner, row))
-            case Related():
-                return self._related(piece, row)
-            case Several():
-                return self._several(piece, row)
-            case Latest():
-                return self._latest(piece, row)
-            case Before():
-                return self._before(piece, row)
             case _:
                 raise AssertionError(piece)
 
@@ -181,7 +204,8 @@ class Writer:
     def _value(self, row: _Row, column: str, names: tuple[tuple[Any, str], ...]) -> ColumnElement[str]:
         at = row.columns[column]
         if names:
-            return case(*[(at == value, constant(f'"{name}"')) for value, name in names], else_=constant("null"))
+            told = [(at == literal_column(_literal(value)), constant(f'"{name}"')) for value, name in names]
+            return case(*told, else_=constant("null"))
         return self._or_null(row, column, self._written(at))
 
     def _or_null(self, row: _Row, column: str, text: ColumnElement[str]) -> ColumnElement[str]:
@@ -214,7 +238,7 @@ class Writer:
         def bind(type_: TypeEngine[Any]) -> ColumnElement[Any]:
             nonlocal number
             number += 1
-            return bindparam(site_name(site, number), type_=type_)
+            return given(site_name(site, number), type_)
 
         return bind
 
@@ -225,10 +249,10 @@ class Writer:
             case UnitsForm.ALL:
                 return true()
             case UnitsForm.ONE:
-                name = bindparam(UNITS, type_=Words)
+                name = given(UNITS, Words)
                 return unit_id == select(named.c.id).where(named.c.name == name).scalar_subquery()
             case UnitsForm.SOME:
-                names = bindparam(UNITS, type_=Listed(Words))
+                names = given(UNITS, Listed(Words))
                 return unit_id.in_(select(named.c.id).where(self._dialect.among(named.c.name, names)))
 
     def _there(self, view: View) -> list[ColumnElement[bool]]:
@@ -253,6 +277,11 @@ class Writer:
         # Keys are unique within a unit; who sees several may meet one several times.
         gathered = self._dialect.gathered(made, MARK)
         statement = select(gathered).where(where)
+        if self._units is not UnitsForm.ONE and not _names_number(form):
+            # Each unit's index is looked into; none has the key alone.
+            every = t.units.alias()
+            tables = every.join(view.tables_of([gathered, where]), view.unit_id == every.c.id)
+            return func.coalesce(statement.select_from(tables).scalar_subquery(), constant("null"))
         return func.coalesce(self._scalar(statement, view, None), constant("null"))
 
     def _related(self, piece: Related, row: _Row) -> ColumnElement[str]:
@@ -340,10 +369,18 @@ class Writer:
         if is_numbered:
             place = picked.columns["rn"]
             written = written.order_by(place.desc() if form.from_end else place)
+        if row is not None:
+            written = written.correlate(row.tables)
         read = written.subquery()
         names = _names(page.parts)
         whole = self._object(page.parts, lambda part: self._part(part, page, form, row, read, names))
-        return select(whole).select_from(read).scalar_subquery()
+        if row is None:
+            return select(whole).select_from(read).scalar_subquery()
+        text = select(whole).select_from(read).correlate(row.tables).scalar_subquery()
+        if not (form.has_after or form.has_before):
+            return text
+        parent = given(site_name(page.site, PARENT), Number)
+        return case((row.columns["id"] == parent, text), else_=constant(MARK))
 
     def _row_piece(
         self, each: Object, page: Page, form: WindowForm, outer: _Row | None, row: _Row
@@ -442,7 +479,7 @@ class Writer:
     def _cursor(self, page: Page, form: WindowForm, outer: _Row | None, row: _Row) -> ColumnElement[str]:
         """A row's place in its list, as app.domain.cursors writes it."""
         field = form.order.field
-        text = _Text().add('"').add(bindparam(site_name(page.site, DIGEST), type_=Text())).add(".")
+        text = _Text().add('"').add(given(site_name(page.site, DIGEST), Text())).add(".")
         if outer is None or page.link is None:
             text.add("0")
         else:
@@ -514,7 +551,7 @@ class _Window:
         of, form, source = self._of, self._form, self._page.source
         view = source.view()
         if form.names_accounts:
-            roots = bindparam(site_name(self._page.site, ROOTS), type_=Listed(Number))
+            roots = given(site_name(self._page.site, ROOTS), Listed(Number))
             parents = of._dialect.each(roots)  # noqa: SLF001 - one mechanism in two classes.
             return view, self._merged(parents)
         if of._units is UnitsForm.ONE:  # noqa: SLF001
@@ -577,6 +614,11 @@ class _Window:
         return in_order(columns, self._form.order.field, descending=self._form.order.descending)
 
 
+def _names_number(form: SiteForm) -> bool:
+    """Whether a key is the record's number, or none at all."""
+    return form == Some(()) or (isinstance(form, Test) and form.field == "id")
+
+
 _ALL = 1_000_000_000
 """A limit that keeps an ordered subquery ordered on SQLite, and limits nothing."""
 
@@ -592,3 +634,58 @@ def _facts_of(parts: Iterable[tuple[str, Part]]) -> Iterable[Fact]:
 def _names(parts: Sequence[tuple[str, Part]]) -> Mapping[int, str]:
     """Under which name each part of rows is written, by its identity."""
     return {id(part): f"p{place}" for place, (_, part) in enumerate(parts) if isinstance(part, Rows)}
+
+
+class Asked:
+    """Roots that are asked for together, again and again: each is known by itself, not by what it says."""
+
+    __slots__ = ("roots", "statements")
+
+    def __init__(self, roots: Sequence[Piece]) -> None:
+        self.roots = tuple(roots)
+        self.statements: OrderedDict[Hashable, Compiled] = OrderedDict()
+        """Those that were made for it, by the forms of its sites and of the caller's units."""
+
+
+class Answers:
+    """Has answers written by the database."""
+
+    def __init__(self, dialect: Dialect, driver: Driver, lanes: Lanes) -> None:
+        self._dialect = dialect
+        self._driver = driver
+        self._lanes = lanes
+        self.heard: Callable[[str], None] = lambda _sql: None
+        """Told each statement before it is asked, for whoever counts them."""
+
+    def statement(self, asked: Asked, units: UnitsForm, forms: Sequence[SiteForm]) -> Compiled:
+        """The statement for what is asked; made once for each form."""
+        key = (units, forms)
+        found = asked.statements.get(key)
+        if found is None:
+            made = Writer(self._dialect, forms, units).statement(asked.roots)
+            found = asked.statements[key] = compiled(made, self._driver)
+            if len(asked.statements) > STATEMENTS_MAX:
+                asked.statements.popitem(last=False)
+        return found
+
+    async def of(
+        self, asked: Asked, units: Units, forms: Sequence[SiteForm], values: Mapping[str, Any]
+    ) -> list[bytes | None]:
+        """The text of each root; None where it holds a mark."""
+        form, names = units_form(units)
+        statement = self.statement(asked, form, forms)
+        self.heard(statement.sql)
+        row = await self._lanes.row(statement, values if names is None else {**values, UNITS: names})
+        return [None if _MARK in text or BEYOND in text else text for text in row]
+
+
+_MARK = MARK.encode()
+
+
+def units_form(units: Units) -> tuple[UnitsForm, Any]:
+    """The form of a caller's units, and their value."""
+    if units is None:
+        return UnitsForm.ALL, None
+    if len(units) == 1:
+        return UnitsForm.ONE, next(iter(units))
+    return UnitsForm.SOME, sorted(units)

@@ -6,6 +6,8 @@ from typing import Any, Protocol
 from sqlalchemy import ColumnElement, FromClause, Select, Table
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from app.store.lanes import Lanes
+
 Rows = Sequence[Mapping[str, Any]]
 
 
@@ -18,6 +20,10 @@ class Dialect(Protocol):
 
     def engines(self, url: str, *, connections: int, statement_seconds: float) -> tuple[AsyncEngine, AsyncEngine]:
         """An engine for readings (each statement by itself) and one for works (each a transaction)."""
+        ...
+
+    def lanes(self, url: str, *, connections: int, statement_seconds: float) -> Lanes:
+        """Plain connections for statements that read."""
         ...
 
     def contains(self, folded: ColumnElement[Any], text: ColumnElement[Any]) -> ColumnElement[bool]:

@@ -1,12 +1,17 @@
 """What a database's failures mean to whoever asked."""
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy.exc import DBAPIError, IntegrityError
+import asyncpg
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from app.domain.refusals import Code, Refusal
+
+_NO_ANSWER = "The database does not answer; try again."
+_TOO_LONG = "The question took too long."
 
 _CANCELLED = {"57014"}
 _RACES = {"40001", "40P01", "23505"}
@@ -34,29 +39,45 @@ def told_plainly() -> Iterator[None]:
         if plain is None:
             raise
         raise plain from error
+    except asyncpg.PostgresError as error:
+        plain = _plain_postgres(str(error.sqlstate), is_lost=False)
+        if plain is None:
+            raise
+        raise plain from error
+    except sqlite3.Error as error:
+        plain = _plain_sqlite(error, is_lost=False)
+        if plain is None:
+            raise
+        raise plain from error
+    except asyncpg.InterfaceError as error:
+        raise Refusal(Code.UNAVAILABLE, _NO_ANSWER) from error
     except (ConnectionError, TimeoutError) as error:
-        raise Refusal(Code.UNAVAILABLE, "The database does not answer; try again.") from error
+        raise Refusal(Code.UNAVAILABLE, _NO_ANSWER) from error
 
 
 def _plain(error: DBAPIError) -> Exception | None:
     state = getattr(error.orig, "sqlstate", None)
     if state is None:
-        return _plain_sqlite(error)
+        return None if error.orig is None else _plain_sqlite(error.orig, is_lost=error.connection_invalidated)
+    return _plain_postgres(state, is_lost=error.connection_invalidated)
+
+
+def _plain_postgres(state: str, *, is_lost: bool) -> Exception | None:
     if state in _CANCELLED:
-        return Refusal(Code.TIMEOUT, "The question took too long.")
+        return Refusal(Code.TIMEOUT, _TOO_LONG)
     if state in _RACES:
         return RaceLost()
-    if error.connection_invalidated or state[:2] in _AWAY:
-        return Refusal(Code.UNAVAILABLE, "The database does not answer; try again.")
+    if is_lost or state[:2] in _AWAY:
+        return Refusal(Code.UNAVAILABLE, _NO_ANSWER)
     return None
 
 
-def _plain_sqlite(error: DBAPIError) -> Exception | None:
-    said = str(error.orig).lower()
+def _plain_sqlite(error: BaseException, *, is_lost: bool) -> Exception | None:
+    said = str(error).lower()
     if said == "interrupted":
-        return Refusal(Code.TIMEOUT, "The question took too long.")
-    if isinstance(error, IntegrityError) and said.startswith("unique constraint"):
+        return Refusal(Code.TIMEOUT, _TOO_LONG)
+    if said.startswith("unique constraint"):
         return RaceLost()
-    if error.connection_invalidated or any(sign in said for sign in _SQLITE_AWAY):
-        return Refusal(Code.UNAVAILABLE, "The database does not answer; try again.")
+    if is_lost or any(sign in said for sign in _SQLITE_AWAY):
+        return Refusal(Code.UNAVAILABLE, _NO_ANSWER)
     return None

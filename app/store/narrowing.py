@@ -38,18 +38,22 @@ class Every(NamedTuple):
     """The form of All."""
 
     of: tuple["Form", ...]
+    word: str = "all"
+    """Tells forms apart: tuples of the same values are the same."""
 
 
 class Some(NamedTuple):
     """The form of AnyOf."""
 
     of: tuple["Form", ...]
+    word: str = "any"
 
 
 class NotTrue(NamedTuple):
     """The form of Not."""
 
     of: "Form"
+    word: str = "not"
 
 
 Form: TypeAlias = Test | Every | Some | NotTrue

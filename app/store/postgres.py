@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -18,6 +18,7 @@ from sqlalchemy import (
     extract,
     func,
     literal_column,
+    make_url,
     select,
     text,
     true,
@@ -28,11 +29,25 @@ from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from app.store.dialects import Page, Rows
+from app.store.lanes import PostgresLanes
 from app.store.types import Number, given_list
 
 LOCK_SECONDS = 10
 IDLE_SECONDS = 60
 """How long a process that was stopped in the middle of a transaction keeps its locks."""
+
+
+def _session(statement_seconds: float) -> Mapping[str, str]:
+    """How each of the gateway's sessions is set."""
+    return {
+        "application_name": "balance-gateway",
+        "statement_timeout": str(int(statement_seconds * 1000)),
+        "lock_timeout": str(LOCK_SECONDS * 1000),
+        "idle_in_transaction_session_timeout": str(IDLE_SECONDS * 1000),
+        "timezone": "UTC",
+        "datestyle": "ISO",
+        "jit": "off",
+    }
 
 
 class Postgres:
@@ -46,19 +61,14 @@ class Postgres:
 
     def engines(self, url: str, *, connections: int, statement_seconds: float) -> tuple[AsyncEngine, AsyncEngine]:
         """One pool; readings run each statement by itself, works in transactions."""
-        settings = {
-            "application_name": "balance-gateway",
-            "statement_timeout": str(int(statement_seconds * 1000)),
-            "lock_timeout": str(LOCK_SECONDS * 1000),
-            "idle_in_transaction_session_timeout": str(IDLE_SECONDS * 1000),
-            "timezone": "UTC",
-            "datestyle": "ISO",
-            "jit": "off",
-        }
-        works = create_async_engine(
-            url, pool_size=connections, max_overflow=0, connect_args={"server_settings": settings}
-        )
+        given = {"server_settings": _session(statement_seconds)}
+        works = create_async_engine(url, pool_size=connections, max_overflow=0, connect_args=given)
         return works.execution_options(isolation_level="AUTOCOMMIT"), works
+
+    def lanes(self, url: str, *, connections: int, statement_seconds: float) -> PostgresLanes:
+        driver: Any = create_async_engine(url).dialect
+        _, given = driver.create_connect_args(make_url(url))
+        return PostgresLanes({**given, "server_settings": _session(statement_seconds)}, connections)
 
     def contains(self, folded: ColumnElement[Any], text: ColumnElement[Any]) -> ColumnElement[bool]:
         return func.strpos(folded, text) > 0
@@ -103,7 +113,7 @@ class Postgres:
         # The session's time zone is UTC, its dates are ISO's.
         local = cast(cast(type_coerce(at, DateTime(timezone=True)), DateTime()), Text)
         written: ColumnElement[str] = func.replace(local, literal_column("' '"), literal_column("'T'"))
-        return written.op("||", return_type=Text())(literal_column("'Z'"))
+        return type_coerce(written, Text).concat(literal_column("'Z'"))
 
     def micros_text(self, at: ColumnElement[Any]) -> ColumnElement[str]:
         seconds = extract("epoch", type_coerce(at, DateTime(timezone=True)))

@@ -138,7 +138,7 @@ def _from(view: View, edge: Edge) -> ColumnElement[bool]:
     return not_(_beyond(view, field, edge.place, descending=descending != edge.towards_end))
 
 
-def _named_accounts(condition: Condition) -> Collection[int] | None:
+def named_accounts(condition: Condition) -> Collection[int] | None:
     """The accounts that a condition is bound to, where it names them outright."""
     parts = condition.of if isinstance(condition, All) else (condition,)
     for part in parts:
@@ -195,7 +195,7 @@ class Reads:
 
     def _roots(self, source: Source, condition: Condition) -> tuple[str, FromClause]:
         """By what a page over everything is walked: by the accounts that it names, else by business units."""
-        named = _named_accounts(condition) if source.name == "entries" else None
+        named = named_accounts(condition) if source.name == "entries" else None
         if named is not None:
             return "account_id", self._dialect.each(given_list(Number, sorted(named)))
         every = units.alias()

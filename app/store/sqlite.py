@@ -20,6 +20,7 @@ from sqlalchemy import (
     insert,
     literal,
     literal_column,
+    make_url,
     select,
     text,
     type_coerce,
@@ -30,6 +31,7 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from app.store.dialects import Page, Rows
 from app.store.files import Place, database_file
+from app.store.lanes import SqliteLanes
 from app.store.types import Number
 
 BUSY_SECONDS = 30
@@ -77,6 +79,10 @@ class Sqlite:
         event.listen(writer.sync_engine, "begin", checkpoints.begin)
         event.listen(writer.sync_engine, "engine_disposed", checkpoints.end)
         return readers, writer
+
+    def lanes(self, url: str, *, connections: int, statement_seconds: float) -> SqliteLanes:
+        file = make_url(url).database or ""
+        return SqliteLanes(file, connections, pragmas=_READING, seconds=statement_seconds, busy_seconds=BUSY_SECONDS)
 
     def contains(self, folded: ColumnElement[Any], text: ColumnElement[Any]) -> ColumnElement[bool]:
         return func.instr(folded, text) > 0
@@ -127,7 +133,7 @@ class Sqlite:
     def instant_text(self, at: ColumnElement[Any]) -> ColumnElement[str]:
         micros = type_coerce(at, Number)
         fraction = ((micros % _MICROS) + _MICROS) % _MICROS
-        seconds = (micros - fraction).op("/")(_MICROS)
+        seconds = (micros - fraction) // _MICROS
         written = func.strftime(
             literal_column("'%Y-%m-%dT%H:%M:%S'"), seconds, literal_column("'unixepoch'"), type_=Text
         )
@@ -193,12 +199,13 @@ _LEAST = literal_column("-9223372036854775807 - 1", Number).self_group()
 
 def _exact_text(units: ColumnElement[Any]) -> ColumnElement[str]:
     """Ten-thousandths as an amount, without trailing zeros."""
-    whole, rest = func.abs(units).op("/")(_TEN_THOUSAND), func.abs(units) % _TEN_THOUSAND
+    size = func.abs(units, type_=Number)
+    whole, rest = size // _TEN_THOUSAND, size % _TEN_THOUSAND
     sign = case((units < literal_column("0"), literal_column("'-'")), else_=literal_column("''"))
     written = func.rtrim(
         func.printf(literal_column("'%s%d.%04d'"), sign, whole, rest), literal_column("'0'"), type_=Text
     )
-    return case((rest == literal_column("0"), cast(units.op("/")(_TEN_THOUSAND), Text)), else_=written)
+    return case((rest == literal_column("0"), cast(units // _TEN_THOUSAND, Text)), else_=written)
 
 
 class _Checkpoints:
@@ -227,8 +234,11 @@ class _Checkpoints:
         self._is_ours = False
 
 
+_READING = ("foreign_keys=ON", "query_only=ON", "wal_autocheckpoint=0", "cache_size=-65536")
+
+
 def _prepare_reader(connection: Any, _record: Any) -> None:
-    _pragmas(connection, "foreign_keys=ON", "query_only=ON", "wal_autocheckpoint=0", "cache_size=-65536")
+    _pragmas(connection, *_READING)
 
 
 def _prepare_writer(connection: Any, _record: Any) -> None:

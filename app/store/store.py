@@ -1,7 +1,7 @@
 """Readings and works: one connection for each block, never shared, never kept."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.domain.refusals import Code, Refusal
 from app.store.accounts import Accounts
+from app.store.answers import Answers, Asked
 from app.store.balances import Balances
 from app.store.closings import Closings
 from app.store.dialects import Dialect
@@ -20,6 +21,7 @@ from app.store.failures import RaceLost, told_plainly
 from app.store.histories import Histories
 from app.store.log import Log, LogReader, LogWriter
 from app.store.migrations import HEAD, revision_of
+from app.store.pieces import SiteForm
 from app.store.postgres import Postgres
 from app.store.reads import Reads, Units
 from app.store.receivers import Receivers
@@ -69,6 +71,8 @@ class Store:
         self._readers, self._writer = self.dialect.engines(
             url, connections=connections, statement_seconds=statement_seconds
         )
+        self._lanes = self.dialect.lanes(url, connections=connections, statement_seconds=statement_seconds)
+        self._answers = Answers(self.dialect, self._readers.dialect, self._lanes)
         self.committed: Callable[[], None] = lambda: None
         """Called after each work; whoever waits for what is new sets it."""
         self._seats = asyncio.Semaphore(min(READINGS_MAX, connections - 1))
@@ -77,6 +81,10 @@ class Store:
     def engines(self) -> tuple[Any, Any]:
         """The engines below, for whoever counts or watches statements."""
         return self._readers.sync_engine, self._writer.sync_engine
+
+    def heard(self, hear: Callable[[str], None]) -> None:
+        """Have somebody told each statement that writes an answer, before it is asked."""
+        self._answers.heard = hear
 
     @asynccontextmanager
     async def reading(self, units: Units) -> AsyncIterator[Reading]:
@@ -107,6 +115,15 @@ class Store:
             return done
         raise Refusal(Code.UNAVAILABLE, "Too many others write the same; try again.")
 
+    async def answer(
+        self, asked: Asked, units: Units, forms: Sequence[SiteForm], values: Mapping[str, Any]
+    ) -> list[bytes | None]:
+        """The JSON text of each root that is asked for, for a caller, by one statement.
+
+        None where the database can't write it, and it is to be asked for in the other way. Raises as `reading` does.
+        """
+        return await self._answers.of(asked, units, forms, values)
+
     async def problems(self) -> list[str]:
         """Why the store can't serve now; nothing where it can."""
         try:
@@ -124,6 +141,7 @@ class Store:
             return (await connection.execute(text("SELECT 1 FROM units LIMIT 1"))).first() is None
 
     async def close(self) -> None:
+        await self._lanes.close()
         await self._readers.dispose()
         await self._writer.dispose()
 

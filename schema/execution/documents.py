@@ -1,6 +1,7 @@
 """Documents that were parsed and validated once, and are known when they come again."""
 
 from collections import OrderedDict
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 from graphql import (
@@ -14,7 +15,7 @@ from graphql import (
 )
 from graphql.execution.collect_fields import FragmentDetails
 from graphql.execution.get_variable_signature import GraphQLVariableSignature, get_variable_signature
-from graphql.language import BREAK, OperationType, Visitor, visit
+from graphql.language import BREAK, DirectiveNode, Node, OperationType, VariableNode, Visitor, visit
 
 from app.domain.refusals import Code, Refusal
 
@@ -32,6 +33,10 @@ class Operation(NamedTuple):
     fragment_definitions: dict[str, FragmentDefinitionNode]
     fragments: dict[str, FragmentDetails]
     signatures: list[GraphQLVariableSignature]
+    switches: tuple[str, ...]
+    """The variables that @skip and @include hang on."""
+    plans: dict[tuple[Any, ...], Any]
+    """How it is answered, by the values of those variables (schema.execution.plans)."""
 
     def __hash__(self) -> int:
         return id(self.node)
@@ -112,8 +117,47 @@ def _operations(schema: GraphQLSchema, document: DocumentNode) -> dict[str | Non
             read = [get_variable_signature(schema, variable) for variable in node.variable_definitions or ()]
             signatures = [signature for signature in read if not isinstance(signature, GraphQLError)]
             assert len(signatures) == len(read), "the document is valid"
-            operations[node.name.value if node.name else None] = Operation(node, definitions, fragments, signatures)
+            found = Operation(node, definitions, fragments, signatures, _switches(node, definitions.values()), {})
+            operations[node.name.value if node.name else None] = found
     return operations
+
+
+class _Variables(Visitor):
+    """The variables that stand somewhere."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def enter_variable(self, node: VariableNode, *_args: Any) -> None:
+        self.names.add(node.name.value)
+
+
+def variables_in(*nodes: Node) -> set[str]:
+    """The variables that stand in some nodes."""
+    found = _Variables()
+    for node in nodes:
+        visit(node, found)
+    return found.names
+
+
+class _Directives(Visitor):
+    """The directives of a document; no other than @skip and @include takes a variable."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[DirectiveNode] = []
+
+    def enter_directive(self, node: DirectiveNode, *_args: Any) -> None:
+        self.found.append(node)
+
+
+def _switches(node: OperationDefinitionNode, fragments: Collection[FragmentDefinitionNode]) -> tuple[str, ...]:
+    """The variables that decide what an operation selects."""
+    directives = _Directives()
+    for each in (node.selection_set, *fragments):
+        visit(each, directives)
+    return tuple(sorted(variables_in(*directives.found)))
 
 
 class _Nul(Visitor):

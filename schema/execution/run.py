@@ -3,13 +3,13 @@
 import asyncio
 import uuid
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Mapping, Sequence
 from inspect import isawaitable
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 import structlog
-from graphql import ExecutionResult, GraphQLError, GraphQLSchema, Undefined
+from graphql import ExecutionResult, GraphQLError, GraphQLSchema, Undefined, located_error
 from graphql.execution import create_source_event_stream
 from graphql.execution.executor import Executor, default_field_resolver, default_type_resolver
 from graphql.execution.values import VariableValues, VariableValueSource, get_variable_values
@@ -19,8 +19,10 @@ from app.domain.numbers import JsonNumber
 from app.domain.refusals import Code, Refusal
 from app.web.operations import Answered, Asked
 from resolvers.context import Context
+from resolvers.plans import answer as answer_of
 from schema.execution.coercion import Coercions
 from schema.execution.documents import ERRORS_MAX, Documents, Operation, Unsound
+from schema.execution.plans import Direct, Plan, Plans, Resolved, Root, Stored, whole
 
 _log = structlog.get_logger("balance_gateway")
 
@@ -32,8 +34,11 @@ LATELY_MAX = 2_000
 class Runner:
     """Runs operations of a schema. `context_of` makes what each one carries with it."""
 
-    def __init__(self, schema: GraphQLSchema, context_of: Callable[[Caller], Context]) -> None:
+    def __init__(
+        self, schema: GraphQLSchema, context_of: Callable[[Caller], Context], *, with_plans: bool = True
+    ) -> None:
         self._schema = schema
+        self._plans = Plans(schema) if with_plans else None
         self._context_of = context_of
         self._documents = Documents(schema)
         self._coercions = Coercions()
@@ -151,17 +156,108 @@ class Runner:
         )
 
     async def _executed(self, operation: Operation, variables: VariableValues, caller: Caller, root: Any) -> Answered:
-        executor = self._executor(operation, variables, self._context_of(caller), root)
+        context = self._context_of(caller)
         try:
-            result: ExecutionResult | Awaitable[ExecutionResult] = executor.execute_operation()  # type: ignore[assignment]  # The plain executor streams nothing.
-            answer = await result if isawaitable(result) else result
-            assert isinstance(answer, ExecutionResult)
+            if root is None and self._plans is not None:
+                answered = await self._planned(self._plans.of(operation, variables), operation, variables, context)
+                if answered is not None:
+                    return answered
+            data, errors = await self._resolved(operation, variables, context, root)
         except Exception as error:  # noqa: BLE001 - the last line of defence.
             return _refused(Code.INTERNAL, [_internal(error)])
-        body: dict[str, Any] = {"data": answer.data}
-        if answer.errors:
-            body = {"errors": [_told(error, Code.BAD_REQUEST) for error in answer.errors], **body}
-        return Answered(orjson.dumps(body), ran=True, code=None)
+        return _answered(orjson.dumps(data), errors)
+
+    async def _resolved(
+        self, operation: Operation, variables: VariableValues, context: Context, root: Any
+    ) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
+        """The data of an operation that graphql-core executes, and its errors as they are told."""
+        executor = self._executor(operation, variables, context, root)
+        result: ExecutionResult | Awaitable[ExecutionResult] = executor.execute_operation()  # type: ignore[assignment]  # The plain executor streams nothing.
+        answer = await result if isawaitable(result) else result
+        assert isinstance(answer, ExecutionResult)
+        return answer.data, [_told(error, Code.BAD_REQUEST) for error in answer.errors or ()]
+
+    async def _planned(
+        self, plan: Plan, operation: Operation, variables: VariableValues, context: Context
+    ) -> Answered | None:
+        """The answer by a plan; None where the whole is to be resolved, which knows best what to say."""
+        if plan.resolved is not None and (plan.asked is None or operation.is_mutation):
+            return None
+        errors: list[dict[str, Any]] = []
+        texts = await _stored(plan, variables, context, errors)
+        if texts is None:
+            return None
+        rest: Mapping[str, Any] = {}
+        if plan.resolved is not None:
+            data, told = await self._resolved(plan.resolved, variables, context, None)
+            errors += told
+            if data is None:
+                return _answered(b"null", errors)
+            rest = data
+        parts: list[tuple[str, bytes]] = []
+        for root in plan.roots:
+            match root:
+                case Stored(key=key):
+                    parts.append((key, texts[root.place]))
+                case Direct(key=key):
+                    parts.append((key, await _direct(root, variables, context, errors)))
+                case Resolved(key=key):
+                    parts.append((key, orjson.dumps(rest[key])))
+        return _answered(whole(parts), errors)
+
+
+async def _stored(
+    plan: Plan, variables: VariableValues, context: Context, errors: list[dict[str, Any]]
+) -> Sequence[bytes] | None:
+    """What the database writes of a plan, by the places of its roots; None where resolvers are to be asked."""
+    if plan.asked is None:
+        return ()
+    if not plan.scopes <= context.caller.scopes:
+        return None
+    try:
+        given = plan.given(variables, context)
+    except (Refusal, GraphQLError):
+        return None
+    try:
+        found = await answer_of(context, plan.asked, given)
+    except Refusal as refusal:
+        stored = [root for root in plan.roots if isinstance(root, Stored)]
+        errors += [_told(_located(refusal, root), refusal.code) for root in stored]
+        return [b"null"] * len(stored)
+    except Exception as error:  # noqa: BLE001 - resolvers ask less at once, and say what is wrong where.
+        _log.warning("plan_failed", error=type(error).__name__)
+        return None
+    texts = [plan.spliced(text) for text in found if text is not None]
+    return texts if len(texts) == len(found) else None
+
+
+async def _direct(root: Direct, variables: VariableValues, context: Context, errors: list[dict[str, Any]]) -> bytes:
+    """What a root field's resolver gives, as JSON; null beside its error."""
+    assert root.selected.field is not None
+    resolve = root.selected.field.resolve
+    assert resolve is not None
+    try:
+        value = resolve(None, _Asking(context), **root.selected.arguments(variables))
+        value = await value if isawaitable(value) else value
+        return orjson.dumps(root.show(value))
+    except Exception as error:  # noqa: BLE001 - as graphql-core does for a field.
+        errors.append(_told(_located(error, root), Code.BAD_REQUEST))
+        return b"null"
+
+
+class _Asking(NamedTuple):
+    """What a resolver of a root field is handed of graphql-core's info."""
+
+    context: Context
+
+
+def _located(error: Exception, root: Root) -> GraphQLError:
+    return located_error(error, [detail.node for detail in root.selected.details], [root.key])
+
+
+def _answered(data: bytes, errors: list[dict[str, Any]]) -> Answered:
+    told = b'"errors":%b,' % orjson.dumps(errors) if errors else b""
+    return Answered(b'{%b"data":%b}' % (told, data), ran=True, code=None)
 
 
 def _canonical(value: Any) -> Hashable:

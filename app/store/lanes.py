@@ -1,0 +1,199 @@
+"""Lanes: plain connections for statements that are known before, without a session, a pool or a result object.
+
+A lane is a connection that one question has at a time. Lanes are opened as they are needed, up to a number, and the one
+that was used last is used next, so few stay warm. A statement is prepared on a lane when it is first asked there.
+"""
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+
+import aiosqlite
+import asyncpg
+from sqlalchemy import Select
+from sqlalchemy.engine import Dialect as Driver
+
+from app.store.failures import told_plainly
+
+PREPARED_MAX = 200
+"""Statements that are kept prepared on a lane."""
+
+C = TypeVar("C")
+
+
+class Compiled(NamedTuple):
+    """A statement in a database's own words, and how its parameters are made of named values."""
+
+    sql: str
+    parameters: Sequence[tuple[str, Callable[[Any], Any] | None]]
+    constants: Mapping[str, Any]
+    """Parameters that are the same whatever is asked."""
+
+    def given(self, values: Mapping[str, Any]) -> list[Any]:
+        """The parameters in order."""
+        if self.constants:
+            values = {**self.constants, **values}
+        return [values[name] if process is None else process(values[name]) for name, process in self.parameters]
+
+
+def compiled(statement: Select[Any], driver: Driver) -> Compiled:
+    """A statement in the words of a database's driver."""
+    made = statement.compile(dialect=driver, compile_kwargs={"render_postcompile": True})
+    processors: Mapping[str, Any] = made._bind_processors  # noqa: SLF001 - it has no other name.
+    names: Sequence[str] = made.positiontup or ()
+    constants = {name: made.binds[name].value for name in names if made.binds[name].value is not None}
+    return Compiled(str(made), [(name, processors.get(name)) for name in names], constants)
+
+
+class Lanes(Protocol):
+    """Answers statements that read one row."""
+
+    async def row(self, statement: Compiled, values: Mapping[str, Any]) -> Sequence[Any]:
+        """A statement's one row. Raises Refusal TIMEOUT where it runs too long, UNAVAILABLE without an answer."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class _Queue(Generic[C]):
+    """Connections of which each is lent to one at a time."""
+
+    def __init__(self, most: int, connect: Callable[[], Awaitable[C]]) -> None:
+        self._left = most
+        self._connect = connect
+        self._free: list[C] = []
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    async def take(self) -> C:
+        while not self._free:
+            if self._left:
+                self._left -= 1
+                try:
+                    return await self._connect()
+                except BaseException:
+                    self.lose()
+                    raise
+            waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append(waiting)
+            await waiting
+        return self._free.pop()
+
+    def give(self, connection: C) -> None:
+        self._free.append(connection)
+        self._wake()
+
+    def lose(self) -> None:
+        """A connection that was taken is gone; another one may be opened."""
+        self._left += 1
+        self._wake()
+
+    def drain(self) -> list[C]:
+        free, self._free = self._free, []
+        return free
+
+    def _wake(self) -> None:
+        while self._waiting:
+            waiting = self._waiting.popleft()
+            if not waiting.done():
+                waiting.set_result(None)
+                return
+
+
+class _PostgresLane(NamedTuple):
+    connection: Any
+    prepared: "OrderedDict[str, Any]"
+
+
+class PostgresLanes:
+    """Lanes to PostgreSQL.
+
+    arguments: asyncpg's for a connection.
+    """
+
+    def __init__(self, arguments: Mapping[str, Any], most: int) -> None:
+        self._arguments = arguments
+        self._queue: _Queue[_PostgresLane] = _Queue(most, self._open)
+
+    async def _open(self) -> _PostgresLane:
+        return _PostgresLane(await asyncpg.connect(**self._arguments, statement_cache_size=0), OrderedDict())
+
+    async def row(self, statement: Compiled, values: Mapping[str, Any]) -> Sequence[Any]:
+        given = statement.given(values)
+        with told_plainly():
+            lane = await self._queue.take()
+            try:
+                row = await self._asked(lane, statement.sql, given)
+            except asyncpg.InvalidCachedStatementError:
+                # A migration has changed the tables; the statement is prepared anew.
+                lane.prepared.clear()
+                row = await self._asked(lane, statement.sql, given)
+            except BaseException as error:
+                self._left(lane, error)
+                raise
+            self._queue.give(lane)
+        found: Sequence[Any] = row
+        return found
+
+    async def _asked(self, lane: _PostgresLane, sql: str, given: Sequence[Any]) -> Any:
+        prepared = lane.prepared.get(sql)
+        if prepared is None:
+            prepared = lane.prepared[sql] = await lane.connection.prepare(sql)
+            if len(lane.prepared) > PREPARED_MAX:
+                lane.prepared.popitem(last=False)
+        return await prepared.fetchrow(*given)
+
+    def _left(self, lane: _PostgresLane, error: BaseException) -> None:
+        """Give a lane back after an error; one that is broken, or was left in the middle, is ended."""
+        if isinstance(error, asyncpg.PostgresError) and not lane.connection.is_closed():
+            self._queue.give(lane)
+            return
+        lane.connection.terminate()
+        self._queue.lose()
+
+    async def close(self) -> None:
+        for lane in self._queue.drain():
+            await lane.connection.close()
+
+
+class SqliteLanes:
+    """Lanes to a SQLite file, for reading alone."""
+
+    def __init__(self, file: str, most: int, *, pragmas: Sequence[str], seconds: float, busy_seconds: float) -> None:
+        self._file = file
+        self._pragmas = pragmas
+        self._seconds = seconds
+        self._busy_seconds = busy_seconds
+        self._queue: _Queue[aiosqlite.Connection] = _Queue(most, self._open)
+
+    async def _open(self) -> aiosqlite.Connection:
+        connection = await aiosqlite.connect(self._file, timeout=self._busy_seconds, isolation_level=None)
+        for pragma in self._pragmas:
+            await connection.execute_fetchall(f"PRAGMA {pragma}")
+        return connection
+
+    async def row(self, statement: Compiled, values: Mapping[str, Any]) -> Sequence[Any]:
+        given = statement.given(values)
+        with told_plainly():
+            connection = await self._queue.take()
+            timer = asyncio.get_running_loop().call_later(self._seconds, connection._conn.interrupt)  # noqa: SLF001
+            try:
+                (row,) = await connection.execute_fetchall(statement.sql, given)
+            except asyncio.CancelledError:
+                # Its thread is still at it.
+                connection._conn.interrupt()  # noqa: SLF001
+                asyncio.ensure_future(connection.close())  # noqa: RUF006 - nobody waits for it.
+                self._queue.lose()
+                raise
+            except BaseException:
+                self._queue.give(connection)
+                raise
+            finally:
+                timer.cancel()
+            self._queue.give(connection)
+        found: Sequence[Any] = row
+        return found
+
+    async def close(self) -> None:
+        for connection in self._queue.drain():
+            await connection.close()

@@ -1,0 +1,155 @@
+"""What declared fields ask of a store that writes the answer itself: the form and the values of their arguments."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from app.domain.conditions import EVERYTHING, All, AnyOf, Comparison, Condition, Operator, Order
+from app.domain.currencies import CURRENCIES
+from app.domain.refusals import Code, Refusal
+from app.store.answers import DIGEST, PARENT, ROOTS, SPLICE, Asked, site_name
+from app.store.dialects import Dialect
+from app.store.narrowing import place_values, taken_apart
+from app.store.pieces import (
+    Before,
+    BeforeForm,
+    Constant,
+    Cursor,
+    Difference,
+    Fact,
+    Facts,
+    Found,
+    Identified,
+    Latest,
+    Object,
+    Page,
+    Part,
+    Piece,
+    Related,
+    Rows,
+    Several,
+    SiteForm,
+    Spliced,
+    Totals,
+    Value,
+    WindowForm,
+)
+from app.store.reads import named_accounts, narrowed
+from app.store.sources import ENTRIES
+from resolvers.context import Context
+from resolvers.declarations import AsOf, Keyed, Pages
+from resolvers.pages import ROOT, digest_of, window_of
+
+__all__ = [
+    "SPLICE",
+    "Asked",
+    "Before",
+    "Constant",
+    "Cursor",
+    "Difference",
+    "Fact",
+    "Facts",
+    "Found",
+    "Given",
+    "Identified",
+    "Latest",
+    "Object",
+    "Page",
+    "Part",
+    "Piece",
+    "Related",
+    "Rows",
+    "Several",
+    "SiteDeclaration",
+    "Spliced",
+    "Totals",
+    "Value",
+    "answer",
+    "given_at",
+]
+
+SiteDeclaration = Keyed | Pages | AsOf
+"""The declarations whose fields take arguments."""
+
+
+class Given(NamedTuple):
+    """What was given at a site."""
+
+    form: SiteForm
+    values: Mapping[str, Any]
+
+
+def given_at(site: int, declaration: SiteDeclaration, arguments: Mapping[str, Any], context: Context) -> Given:
+    """The form and the values of a field's arguments. Raises the Refusal that its resolver would."""
+    match declaration:
+        case Keyed():
+            return _keyed(site, declaration, arguments, context.store.dialect)
+        case Pages():
+            return _page(site, declaration, arguments, context)
+        case AsOf():
+            return _before(site, arguments)
+
+
+def _named(site: int, values: list[Any]) -> dict[str, Any]:
+    return {site_name(site, number): value for number, value in enumerate(values)}
+
+
+def _keyed(site: int, declaration: Keyed, arguments: Mapping[str, Any], dialect: Dialect) -> Given:
+    key = declaration.key(arguments)
+    condition: Condition = AnyOf(())
+    if key is not None:
+        condition = Comparison(key.field, Operator.EQ, key.value)
+        if key.business_unit is not None:
+            condition = All((condition, Comparison("business_unit", Operator.EQ, key.business_unit)))
+    values: list[Any] = []
+    form = taken_apart(dialect, declaration.source, condition, values)
+    return Given(form, _named(site, values))
+
+
+def _page(site: int, declaration: Pages, arguments: Mapping[str, Any], context: Context) -> Given:
+    window, parents = window_of(declaration, arguments, context.limits.page_size)
+    if len(set(parents.values())) > 1 or (declaration.link is None and set(parents.values()) - {ROOT}):
+        raise Refusal(Code.BAD_REQUEST, "A cursor is of another list.")
+    dialect = context.store.dialect
+    values: list[Any] = []
+    condition, order = window.condition, window.order
+    form = taken_apart(dialect, declaration.source, condition, values)
+    for place in (window.after, window.before):
+        if place is not None:
+            values += place_values(order.field, place)
+    named = _named(site, values)
+    named[site_name(site, DIGEST)] = digest_of(declaration, condition, order)
+    for parent in parents.values():
+        named[site_name(site, PARENT)] = parent
+    accounts = named_accounts(condition) if declaration.source is ENTRIES and declaration.link is None else None
+    if accounts is not None:
+        named[site_name(site, ROOTS)] = sorted(accounts)
+    window_form = WindowForm(
+        condition=form,
+        order=Order(*order),
+        has_after=window.after is not None,
+        has_before=window.before is not None,
+        size=window.limit - 1,
+        from_end=window.from_end,
+        names_accounts=accounts is not None,
+        narrowed=frozenset() if condition == EVERYTHING else frozenset(narrowed(condition)),
+    )
+    return Given(window_form, named)
+
+
+def _before(site: int, arguments: Mapping[str, Any]) -> Given:
+    currency, balance_type = arguments.get("currency"), arguments.get("balanceType")
+    if currency is not None and currency not in CURRENCIES:
+        raise Refusal(Code.BAD_REQUEST, "currency is not an active ISO 4217 code.")
+    values = [value for value in (arguments["before"], currency, balance_type) if value is not None]
+    return Given(BeforeForm(currency is not None, balance_type is not None), _named(site, values))
+
+
+async def answer(context: Context, asked: Asked, sites: Sequence[Given]) -> list[bytes | None]:
+    """The JSON text of each root that is asked for; None where it is to be asked for by its resolver.
+
+    Raises Refusal TIMEOUT and UNAVAILABLE.
+    """
+    values: dict[str, Any] = {}
+    for given in sites:
+        values.update(given.values)
+    return await context.store.answer(asked, context.caller.units, tuple([given.form for given in sites]), values)
