@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from app.domain.conditions import All, Comparison, Condition, Operator, Order, Place, Window
+from app.store.balances import Balances
 from app.store.reads import Reads
 from app.store.sources import ACCOUNTS, ENTRIES, Source
 from app.store.store import Store
@@ -237,6 +238,12 @@ async def test_an_index_serves_the_last_entries_of_many_accounts(store: Store) -
     window = Window(All(()), Order("timestamp", True), None, None, 11, from_end=False)
     plan = await _plan(store, lambda reads: reads.windows(ENTRIES, "account_id", range(1, 51), window), None)
     assert "entries_account_id_at_id" in plan, plan
+
+
+async def test_an_index_serves_a_batch_that_asks_who_holds_its_numbers(store: Store) -> None:
+    numbers = [f"N-{number:08}" for number in range(1, 1001)]
+    plan = await _plan(store, lambda reads: Balances(reads._connection, reads._dialect).holders(1, numbers), None)
+    assert NUMBER in plan, plan
 
 
 async def test_entries_have_at_most_five_indexes(store: Store) -> None:

@@ -1,0 +1,164 @@
+"""W1 to W3 of tests.benchmarks.peers: the gateway beside its rivals, each a process of its own, on both databases.
+
+Run it with `python -m tests.benchmarks.reads`. All of them answer the same values, which is checked first.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import uvloop
+
+from app.store.migrations import migrate
+from tests import servers
+from tests.benchmarks import peers
+from tests.benchmarks.loading import Loaded, load, request
+from tests.benchmarks.rivals import RIVALS
+from tests.databases import KINDS, Databases, dying_with_us, free_port, scratch
+
+ACCOUNTS = 1_000
+CONNECTIONS = 16
+VARIANTS = 500
+"""So many accounts are asked for in turn."""
+
+SHAPES = {
+    "W1": "one account and its balance",
+    "W2": "50 accounts with 10 balances each",
+    "W3": "100 balances and 500 accounts",
+}
+START_SECONDS_MAX = 60
+
+
+class Server(NamedTuple):
+    """One that is measured."""
+
+    pid: int
+    port: int
+    by_path: bool
+    """Whether the question's name is its path: the server knows no GraphQL."""
+
+    def path(self, shape: str) -> str:
+        return f"/{shape}" if self.by_path else "/graphql"
+
+
+@contextmanager
+def rival(name: str, url: str) -> Iterator[Server]:
+    """A rival's process, which takes connections."""
+    port = free_port()
+    command = [*dying_with_us(signal.SIGKILL), sys.executable, "-m", "tests.benchmarks.rivals", name]
+    process = subprocess.Popen([*command, "--database-url", url, "--port", str(port)])
+    try:
+        yield Server(process.pid, port, by_path=name == "bare")
+    finally:
+        process.terminate()
+        process.wait(servers.STOP_SECONDS_MAX)
+
+
+def body(shape: str, account: int) -> bytes:
+    written = json.dumps(peers.bodies()[shape])
+    return written.replace("__ID__", str(account)).replace("__EXT__", f"EXT-{account:08}").encode()
+
+
+def ask(server: Server, shape: str, account: int) -> Any:
+    """A server's data; it is waited for until it takes connections."""
+    asked = urllib.request.Request(
+        f"http://127.0.0.1:{server.port}{server.path(shape)}",
+        body(shape, account),
+        {"Content-Type": "application/json"},
+    )
+    deadline = time.monotonic() + START_SECONDS_MAX
+    while True:
+        try:
+            with urllib.request.urlopen(asked, timeout=30) as answer:
+                return json.load(answer)["data"]
+        except ConnectionError:
+            pass
+        except urllib.error.URLError as error:
+            if not isinstance(error.reason, ConnectionError):
+                raise
+        assert time.monotonic() < deadline, f"{server} does not start"
+        time.sleep(0.1)
+
+
+def plain(value: Any) -> Any:
+    """A value whatever way it is written: numbers and instants by what they are."""
+    match value:
+        case dict():
+            return {key: plain(each) for key, each in value.items()}
+        case list():
+            return [plain(each) for each in value]
+        case str():
+            with contextlib.suppress(InvalidOperation):
+                return Decimal(value)
+            with contextlib.suppress(ValueError):
+                return datetime.fromisoformat(value)
+    return value
+
+
+def compare_answers(measured: Mapping[str, Server]) -> None:
+    """Raises AssertionError where one of them answers other values than the first."""
+    for shape in SHAPES:
+        answers = {name: plain(ask(server, shape, 321)) for name, server in measured.items()}
+        expected = next(iter(answers.values()))
+        for name, answer in answers.items():
+            assert answer == expected, f"{name} answers {shape} otherwise: {str(answer)[:500]}"
+
+
+async def measure(kind: str, measured: Mapping[str, Server], *, seconds: float, rounds: int) -> None:
+    for shape, title in SHAPES.items():
+        found: dict[str, list[Loaded]] = {name: [] for name in measured}
+        for turn in range(rounds + 1):
+            for name, server in measured.items():
+                requests = [request(server.path(shape), body(shape, 1 + number)) for number in range(VARIANTS)]
+                loaded = await load(server.pid, server.port, requests, seconds=seconds, connections=CONNECTIONS)
+                # In the first round all of them still warm up.
+                found[name] += [loaded] if turn else []
+        print(f"\n{kind}, {shape}: {title}")
+        for name, each in found.items():
+            rate, cpu = (statistics.median(column) for column in zip(*each, strict=True))
+            ours = found["gateway"]
+            faster = statistics.median(one.rate / other.rate for one, other in zip(ours, each, strict=True))
+            dearer = statistics.median(one.cpu_ms / other.cpu_ms for one, other in zip(ours, each, strict=True))
+            told = "" if name == "gateway" else f"; the gateway {faster:.2f} times as many for {dearer:.2f} of the CPU"
+            print(f"  {name}: {rate:.0f} answers a second, {cpu:.3f} ms of CPU each{told}")
+
+
+async def main(kinds: tuple[str, ...], *, seconds: float, rounds: int) -> None:
+    with scratch() as folder, tempfile.TemporaryDirectory(dir=Path.cwd()) as disk, ExitStack() as kept:
+        databases = Databases(folder, migrate)
+        kept.callback(databases.close)
+        for kind in kinds:
+            with ExitStack() as started:
+                url = f"sqlite+aiosqlite:///{disk}/gateway.db"
+                if kind == "postgresql":
+                    url = started.enter_context(databases.made("postgresql"))
+                assert await peers.load(url, peers.Sizes(ACCOUNTS))
+                gateway = started.enter_context(servers.serving(url, folder))
+                measured = {"gateway": Server(gateway.pid, gateway.port, by_path=False)}
+                measured |= {name: started.enter_context(rival(name, url)) for name in RIVALS}
+                await asyncio.to_thread(compare_answers, measured)
+                await measure(kind, measured, seconds=seconds, rounds=rounds)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kind", choices=KINDS, action="append", help="one kind of database; else both")
+    parser.add_argument("--seconds", type=float, default=3)
+    parser.add_argument("--rounds", type=int, default=3)
+    given = parser.parse_args()
+    uvloop.run(main(tuple(given.kind or KINDS), seconds=given.seconds, rounds=given.rounds))
