@@ -1,9 +1,10 @@
 """What declared fields ask of a store that writes the answer itself: the form and the values of their arguments."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
-from app.domain.conditions import EVERYTHING, All, AnyOf, Comparison, Condition, Operator, Order
+from app.domain.conditions import EVERYTHING, AnyOf, Comparison, Condition, Operator, Order, conjoined
 from app.domain.currencies import CURRENCIES
 from app.domain.refusals import Code, Refusal
 from app.store.answers import DIGEST, PARENT, ROOTS, SPLICE, Asked, site_name
@@ -32,9 +33,10 @@ from app.store.pieces import (
     Totals,
     Value,
     WindowForm,
+    tells_places,
 )
 from app.store.reads import named_accounts, narrowed
-from app.store.sources import ENTRIES
+from app.store.sources import ENTRIES, Source
 from resolvers.context import Context
 from resolvers.declarations import AsOf, Keyed, Pages
 from resolvers.pages import ROOT, digest_of, window_of
@@ -65,6 +67,7 @@ __all__ = [
     "Value",
     "answer",
     "given_at",
+    "tells_places",
 ]
 
 SiteDeclaration = Keyed | Pages | AsOf
@@ -78,13 +81,18 @@ class Given(NamedTuple):
     values: Mapping[str, Any]
 
 
-def given_at(site: int, declaration: SiteDeclaration, arguments: Mapping[str, Any], context: Context) -> Given:
-    """The form and the values of a field's arguments. Raises the Refusal that its resolver would."""
+def given_at(
+    site: int, declaration: SiteDeclaration, arguments: Mapping[str, Any], context: Context, *, tells_places: bool
+) -> Given:
+    """The form and the values of a field's arguments; `tells_places` says whether cursors are asked for.
+
+    Raises the Refusal that the field's resolver would.
+    """
     match declaration:
         case Keyed():
             return _keyed(site, declaration, arguments, context.store.dialect)
         case Pages():
-            return _page(site, declaration, arguments, context)
+            return _page(site, declaration, arguments, context, tells_places=tells_places)
         case AsOf():
             return _before(site, arguments)
 
@@ -95,17 +103,27 @@ def _named(site: int, values: list[Any]) -> dict[str, Any]:
 
 def _keyed(site: int, declaration: Keyed, arguments: Mapping[str, Any], dialect: Dialect) -> Given:
     key = declaration.key(arguments)
-    condition: Condition = AnyOf(())
-    if key is not None:
-        condition = Comparison(key.field, Operator.EQ, key.value)
-        if key.business_unit is not None:
-            condition = All((condition, Comparison("business_unit", Operator.EQ, key.business_unit)))
-    values: list[Any] = []
-    form = taken_apart(dialect, declaration.source, condition, values)
-    return Given(form, _named(site, values))
+    if key is None:
+        return Given(_key_form(dialect, declaration.source, None, has_unit=False), {})
+    values = {site_name(site, 0): key.value}
+    if key.business_unit is not None:
+        values[site_name(site, 1)] = key.business_unit
+    return Given(_key_form(dialect, declaration.source, key.field, has_unit=key.business_unit is not None), values)
 
 
-def _page(site: int, declaration: Pages, arguments: Mapping[str, Any], context: Context) -> Given:
+@lru_cache(maxsize=256)
+def _key_form(dialect: Dialect, source: Source, field: str | None, *, has_unit: bool) -> SiteForm:
+    """The form of a look-up by a key, and by a business unit; its values come in that order."""
+    parts: list[Condition] = [] if field is None else [Comparison(field, Operator.EQ, "")]
+    assert field not in source.folded_first, "a key is compared as it is"
+    if has_unit:
+        parts.append(Comparison("business_unit", Operator.EQ, ""))
+    return taken_apart(dialect, source, conjoined(parts) if parts else AnyOf(()), [])
+
+
+def _page(
+    site: int, declaration: Pages, arguments: Mapping[str, Any], context: Context, *, tells_places: bool
+) -> Given:
     window, parents = window_of(declaration, arguments, context.limits.page_size)
     if len(set(parents.values())) > 1 or (declaration.link is None and set(parents.values()) - {ROOT}):
         raise Refusal(Code.BAD_REQUEST, "A cursor is of another list.")
@@ -117,7 +135,8 @@ def _page(site: int, declaration: Pages, arguments: Mapping[str, Any], context: 
         if place is not None:
             values += place_values(order.field, place)
     named = _named(site, values)
-    named[site_name(site, DIGEST)] = digest_of(declaration, condition, order)
+    if tells_places:
+        named[site_name(site, DIGEST)] = digest_of(declaration, condition, order)
     for parent in parents.values():
         named[site_name(site, PARENT)] = parent
     accounts = named_accounts(condition) if declaration.source is ENTRIES and declaration.link is None else None

@@ -7,6 +7,7 @@ which knows what to say.
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -80,6 +81,7 @@ BEYOND = b'infinityZ"'
 DIGEST, PARENT, ROOTS, UNITS = "digest", "parent", "roots", "units"
 
 
+@lru_cache(maxsize=10_000)
 def site_name(site: int, what: int | str) -> str:
     """The parameter of a site's value: by its number, or by name."""
     return f"s{site}_{what}"
@@ -95,7 +97,7 @@ class _Row(NamedTuple):
 
     columns: Mapping[str, ColumnElement[Any]]
     nullable: frozenset[str]
-    tables: FromClause
+    tables: Sequence[FromClause]
     """What a statement inside is correlated with."""
 
 
@@ -263,11 +265,11 @@ class Writer:
         used = [*statement.selected_columns, *([] if statement.whereclause is None else [statement.whereclause])]
         used += list(statement._order_by_clauses)  # noqa: SLF001 - it has no other name.
         statement = statement.select_from(view.tables_of(used))
-        return (statement if row is None else statement.correlate(row.tables)).scalar_subquery()
+        return (statement if row is None else statement.correlate(*row.tables)).scalar_subquery()
 
     def _row_of(self, view: View) -> _Row:
         nullable = frozenset(name for name, column in view.columns.items() if getattr(column, "nullable", True))
-        return _Row(view.columns, nullable, view.own)
+        return _Row(view.columns, nullable, [view.own, *[join.table for join in view.joins]])
 
     def _found(self, piece: Found) -> ColumnElement[str]:
         view = piece.source.view()
@@ -297,7 +299,7 @@ class Writer:
         made = self._piece(piece.object, self._row_of(view))
         tables = listed.join(view.tables_of([made]), and_(view.id == listed.c.number, *self._there(view)))
         each = select(made.label("piece")).select_from(tables).order_by(listed.c.place).limit(exactly(_ALL))
-        return self._array(each.correlate(row.tables), row)
+        return self._array(each.correlate(*row.tables), row)
 
     def _latest(self, piece: Latest, row: _Row) -> ColumnElement[str]:
         kinds, newest = t.balance_kinds.alias(), t.entries.alias()
@@ -318,7 +320,7 @@ class Writer:
         tables = kinds.join(view.tables_of([made]), view.id == number)
         where = [kinds.c.account_id == row.columns["id"], *self._there(view)]
         each = select(made.label("piece")).select_from(tables).where(*where)
-        each = each.order_by(kinds.c.kind).limit(exactly(_ALL)).correlate(row.tables)
+        each = each.order_by(kinds.c.kind).limit(exactly(_ALL)).correlate(*row.tables)
         return self._array(each, row)
 
     def _before(self, piece: Before, row: _Row) -> ColumnElement[str]:
@@ -365,18 +367,18 @@ class Writer:
         labelled = [piece.label(name) for name, piece in pieces.items()]
         if is_numbered:
             labelled += [inner.columns["rn"].label("rn"), inner.columns["n"].label("n")]
-        written = select(*labelled or [literal_column("1").label("one")]).select_from(picked.tables)
+        written = select(*labelled or [literal_column("1").label("one")]).select_from(*picked.tables)
         if is_numbered:
             place = picked.columns["rn"]
             written = written.order_by(place.desc() if form.from_end else place)
         if row is not None:
-            written = written.correlate(row.tables)
+            written = written.correlate(*row.tables)
         read = written.subquery()
         names = _names(page.parts)
         whole = self._object(page.parts, lambda part: self._part(part, page, form, row, read, names))
         if row is None:
             return select(whole).select_from(read).scalar_subquery()
-        text = select(whole).select_from(read).correlate(row.tables).scalar_subquery()
+        text = select(whole).select_from(read).correlate(*row.tables).scalar_subquery()
         if not (form.has_after or form.has_before):
             return text
         parent = given(site_name(page.site, PARENT), Number)
@@ -464,9 +466,9 @@ class Writer:
         statement = select(*[value.label(name) for name, value in summed.items()]).where(*where)
         statement = statement.select_from(view.tables_of([*summed.values(), *where]))
         if row is not None:
-            statement = statement.correlate(row.tables)
+            statement = statement.correlate(*row.tables)
         totals = statement.group_by(currency).order_by(currency).subquery()
-        inner = _Row(dict(totals.c.items()), frozenset(), totals)
+        inner = _Row(dict(totals.c.items()), frozenset(), [totals])
 
         def write(piece: Any) -> ColumnElement[str]:
             if isinstance(piece, Value) and piece.column == "sum":
@@ -510,7 +512,7 @@ class Writer:
             assert row is not None
             where.append(view.links[page.link] == row.columns["id"])
         statement: Select[Any] = select(literal_column("1")).where(*where).select_from(view.tables_of(where))
-        return (statement if row is None else statement.correlate(row.tables)).exists()
+        return (statement if row is None else statement.correlate(*row.tables)).exists()
 
     def _picked(self, page: Page, form: WindowForm, row: _Row | None, *, is_numbered: bool) -> _Row:
         """The rows of a page, and one more where it must be known whether there are more."""
@@ -523,17 +525,17 @@ class Writer:
         if row is not None and page.link is not None:
             view = page.source.view()
             owner = view.links[page.link]
-            rows = window.first(view, owner == row.columns["id"]).correlate(row.tables)
+            rows = window.first(view, owner == row.columns["id"]).correlate(*row.tables)
         else:
             view, rows = window.over_all()
         nullable = frozenset(name for name in names if getattr(view.columns[name], "nullable", True))
         picked = rows.subquery()
         if not is_numbered:
-            return _Row(dict(picked.c.items()), nullable, picked)
+            return _Row(dict(picked.c.items()), nullable, [picked])
         ordered = in_order(picked.c, form.order.field, descending=form.order.descending != form.from_end)
         place = func.row_number().over(order_by=ordered).label("rn")
         counted = select(*picked.c, place, func.count().over().label("n")).select_from(picked).subquery()
-        return _Row(dict(counted.c.items()), nullable, counted)
+        return _Row(dict(counted.c.items()), nullable, [counted])
 
 
 class _Window:

@@ -18,6 +18,8 @@ class Dialect(Protocol):
     short_list: int
     """How many values of a list are parameters of their own; a longer list is one parameter."""
 
+    def __hash__(self) -> int: ...
+
     def engines(self, url: str, *, connections: int, statement_seconds: float) -> tuple[AsyncEngine, AsyncEngine]:
         """An engine for readings (each statement by itself) and one for works (each a transaction)."""
         ...

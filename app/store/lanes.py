@@ -116,7 +116,9 @@ class PostgresLanes:
         self._queue: _Queue[_PostgresLane] = _Queue(most, self._open)
 
     async def _open(self) -> _PostgresLane:
-        return _PostgresLane(await asyncpg.connect(**self._arguments, statement_cache_size=0), OrderedDict())
+        # Without a cache of the driver's, statements would have no name, and PostgreSQL would plan them each time.
+        connection = await asyncpg.connect(**self._arguments, statement_cache_size=PREPARED_MAX)
+        return _PostgresLane(connection, OrderedDict())
 
     async def row(self, statement: Compiled, values: Mapping[str, Any]) -> Sequence[Any]:
         given = statement.given(values)

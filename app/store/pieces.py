@@ -185,6 +185,16 @@ class UnitsForm(Enum):
     SOME = "some"
 
 
+def tells_places(parts: "tuple[tuple[str, Part], ...]") -> bool:
+    """Whether a page tells the places of its rows."""
+    for _, part in parts:
+        if isinstance(part, Facts) and {Fact.START, Fact.END} & {fact for _, fact in part.fields}:
+            return True
+        if isinstance(part, Rows) and any(isinstance(inner, Cursor) for _, inner in part.each.fields):
+            return True
+    return False
+
+
 def columns_of(piece: "Piece | Part") -> Iterator[str]:
     """The columns of its row that a piece needs."""
     match piece:

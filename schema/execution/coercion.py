@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from graphql import (
+    GraphQLArgument,
     GraphQLEnumType,
     GraphQLInputField,
     GraphQLInputObjectType,
@@ -87,7 +88,8 @@ class Coercions:
         return coerce
 
 
-def has_default(field: GraphQLInputField) -> bool:
+def has_default(field: GraphQLInputField | GraphQLArgument) -> bool:
+    """Whether a field or an argument has a value where none is given."""
     return field.default_value is not Undefined or field.default is not None
 
 

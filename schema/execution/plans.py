@@ -27,7 +27,7 @@ from resolvers import declarations as d
 from resolvers import plans as p
 from resolvers.context import Context
 from schema.execution.documents import Operation
-from schema.execution.selections import TYPENAME, Selected, Selections
+from schema.execution.selections import TYPENAME, Arguments, Selected, Selections
 from schema.execution.shown import Show, shown
 
 PIECES_MAX = 200
@@ -38,8 +38,9 @@ class Site(NamedTuple):
     """A field with arguments, inside what the database answers."""
 
     declaration: p.SiteDeclaration
-    selected: Selected
-    is_constant: bool
+    arguments: Arguments
+    tells_places: bool
+    """Whether cursors are asked for."""
 
 
 class Stored(NamedTuple):
@@ -56,6 +57,7 @@ class Direct(NamedTuple):
     key: str
     selected: Selected
     show: Show
+    arguments: Arguments
 
 
 class Resolved(NamedTuple):
@@ -90,9 +92,10 @@ class Plan:
                 pieces.append(piece)
                 continue
             show = self._direct(selected)
-            self.roots.append(
-                Resolved(selected.key, selected) if show is None else Direct(selected.key, selected, show)
-            )
+            if show is None:
+                self.roots.append(Resolved(selected.key, selected))
+            else:
+                self.roots.append(Direct(selected.key, selected, show, selected.arguments()))
         self.asked = p.Asked(pieces) if pieces else None
         self.resolved = self._rest(operation)
         self._constant: list[p.Given | None] = [None] * len(self.sites)
@@ -103,8 +106,9 @@ class Plan:
         for number, site in enumerate(self.sites):
             found = self._constant[number]
             if found is None:
-                found = p.given_at(number, site.declaration, site.selected.arguments(variables), context)
-                if site.is_constant:
+                arguments = site.arguments.values(variables)
+                found = p.given_at(number, site.declaration, arguments, context, tells_places=site.tells_places)
+                if site.arguments.is_constant:
                     self._constant[number] = found
             given.append(found)
         return given
@@ -156,7 +160,7 @@ class Plan:
         return None
 
     def _site(self, declaration: p.SiteDeclaration, selected: Selected) -> int:
-        self.sites.append(Site(declaration, selected, not selected.has_variables))
+        self.sites.append(Site(declaration, selected.arguments(), tells_places=True))
         return len(self.sites) - 1
 
     def _object(self, selected: Selected, source: Any) -> p.Object:
@@ -227,6 +231,7 @@ class Plan:
         site = self._site(declaration, selected)
         _, inner = self._of(selected)
         parts = tuple((each.key, self._part(each, declaration.source)) for each in inner)
+        self.sites[site] = self.sites[site]._replace(tells_places=p.tells_places(parts))
         return p.Page(declaration.source, declaration.link, site, parts)
 
     def _part(self, selected: Selected, source: Any) -> p.Part:

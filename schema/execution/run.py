@@ -237,7 +237,7 @@ async def _direct(root: Direct, variables: VariableValues, context: Context, err
     resolve = root.selected.field.resolve
     assert resolve is not None
     try:
-        value = resolve(None, _Asking(context), **root.selected.arguments(variables))
+        value = resolve(None, _Asking(context), **root.arguments.values(variables))
         value = await value if isawaitable(value) else value
         return orjson.dumps(root.show(value))
     except Exception as error:  # noqa: BLE001 - as graphql-core does for a field.

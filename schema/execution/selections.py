@@ -1,22 +1,27 @@
 """What an operation selects of each type, and what of it is declared."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from graphql import (
     GraphQLField,
+    GraphQLInputObjectType,
+    GraphQLInputType,
     GraphQLNonNull,
     GraphQLObjectType,
     GraphQLOutputType,
     GraphQLSchema,
     OperationDefinitionNode,
     get_named_type,
+    get_nullable_type,
 )
 from graphql.execution.collect_fields import FieldDetailsList, collect_fields, collect_subfields
 from graphql.execution.values import VariableValues, get_argument_values
-from graphql.language import FieldNode, ValueNode
+from graphql.language import ArgumentNode, FieldNode, ObjectValueNode, ValueNode, VariableNode
+from graphql.utilities import coerce_input_literal
 
 from resolvers.declarations import Declaration
+from schema.execution.coercion import has_default
 from schema.execution.documents import Operation, variables_in
 from schema.fields import declaration_of
 
@@ -50,15 +55,10 @@ class Selected(NamedTuple):
     def is_nullable(self) -> bool:
         return not isinstance(self.type, GraphQLNonNull)
 
-    @property
-    def has_variables(self) -> bool:
-        """Whether its arguments hang on variables."""
-        return any(_has_variable(argument.value) for argument in self.node.arguments or ())
-
-    def arguments(self, variables: VariableValues) -> dict[str, Any]:
-        """Its arguments' values. Raises GraphQLError where they are wrong."""
+    def arguments(self) -> "Arguments":
+        """What reads its arguments."""
         assert self.field is not None
-        return get_argument_values(self.field, self.node, variables)
+        return Arguments(self.field, self.node)
 
 
 class Selections:
@@ -98,5 +98,72 @@ def _selected(type_: GraphQLObjectType, grouped: Mapping[str, FieldDetailsList])
         yield Selected(key, name, type_, type_.fields.get(name), details)
 
 
-def _has_variable(node: ValueNode) -> bool:
-    return bool(variables_in(node))
+class _Slowly(Exception):  # noqa: N818 - graphql-core reads them.
+    """An argument whose rules are more than its value: a default, or a variable that was not given."""
+
+
+Read = Callable[[Mapping[str, Any]], Any]
+"""A value, by the values of variables."""
+
+
+class Arguments:
+    """Reads a field's arguments. What of them hangs on no variable is read once."""
+
+    def __init__(self, field: GraphQLField, node: FieldNode) -> None:
+        self._field = field
+        self._node = node
+        given = node.arguments or ()
+        self.is_constant = not any(variables_in(argument.value) for argument in given)
+        """Whether they are the same whatever the variables."""
+        try:
+            read = [(argument.name.value, self._read(argument)) for argument in given]
+        except _Slowly:
+            self._reads: Sequence[tuple[str, Read]] | None = None
+            return
+        defaults = {name for name, argument in field.args.items() if has_default(argument)}
+        is_slow = self.is_constant or not defaults <= {name for name, _ in read}
+        self._reads = None if is_slow else [(field.args[name].out_name or name, each) for name, each in read]
+
+    def values(self, variables: VariableValues) -> dict[str, Any]:
+        """The arguments' values. Raises GraphQLError where they are wrong."""
+        if self._reads is not None:
+            coerced = variables.coerced
+            try:
+                return {name: read(coerced) for name, read in self._reads}
+            except (KeyError, _Slowly):
+                pass
+        return get_argument_values(self._field, self._node, variables)
+
+    def _read(self, argument: ArgumentNode) -> Read:
+        return _reading(argument.value, self._field.args[argument.name.value].type)
+
+
+def _reading(node: ValueNode, type_: GraphQLInputType) -> Read:
+    """How a value is read that a valid document gives."""
+    if isinstance(node, VariableNode):
+        return _variable(node.name.value)
+    if not variables_in(node):
+        value = coerce_input_literal(node, type_)
+        return lambda _variables: value
+    inner = get_nullable_type(type_)
+    if not isinstance(node, ObjectValueNode) or not isinstance(inner, GraphQLInputObjectType):
+        raise _Slowly
+    if any(has_default(field) for field in inner.fields.values()):
+        raise _Slowly
+    fields = inner.fields
+    reads = [
+        (fields[each.name.value].out_name or each.name.value, _reading(each.value, fields[each.name.value].type))
+        for each in node.fields
+    ]
+    return lambda variables: {name: read(variables) for name, read in reads}
+
+
+def _variable(name: str) -> Read:
+    def read(variables: Mapping[str, Any]) -> Any:
+        value = variables[name]
+        if value is None:
+            # Where it stands may allow no null.
+            raise _Slowly
+        return value
+
+    return read
