@@ -1,10 +1,11 @@
 """Add one balance to an account (24SevenOffice: POST /bankaccounts/{id}/balances; YETI switch: balance-correction)."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 from app.actions.business_units import refuse
-from app.actions.register_balances import record
+from app.actions.register_balances import record, record_as_seen
 from app.domain import money
 from app.domain.accounts import MUST_EXIST, amount_violations, text_violations
 from app.domain.balances import REQUESTER_MAX, NewEntry, Position, is_too_far_ahead
@@ -35,19 +36,14 @@ async def add_balance(
         path = ("input", "currency", "code")
         violations.append(Violation(UserErrorCode.INVALID, "is not an active ISO 4217 code", path))
 
-    async def act(work: Work) -> Entry:
-        position = await _held(work, account)
+    def judged(position: Position | None) -> NewEntry:
         if position is None:
             refuse([_unknown("bankAccountId"), *violations])
         refuse(violations)
         assert position is not None
-        entry = NewEntry(position.account_id, position.unit_id, moment, amount, currency)
-        return (await record(work, [entry], {entry.account_id: position}, now=now, by=caller.subject))[0]
+        return NewEntry(position.account_id, position.unit_id, moment, amount, currency)
 
-    try:
-        return await store.work(caller.units, act)
-    except Violated as violated:
-        return list(violated.violations)
+    return await _recorded(store, caller, account, judged, now=now)
 
 
 async def correct_balance(
@@ -68,8 +64,7 @@ async def correct_balance(
     if requester is not None:
         violations += text_violations(requester, "input", "requester", longest=REQUESTER_MAX)
 
-    async def act(work: Work) -> Entry:
-        position = await _held(work, account)
+    def judged(position: Position | None) -> NewEntry:
         if position is None:
             refuse([_unknown("accountId"), *violations])
         assert position is not None
@@ -82,18 +77,34 @@ async def correct_balance(
             broken += amount_violations(corrected, "input", "amount")
         refuse(broken)
         at = moment or (now if position.at is None else max(now, position.at))
-        entry = NewEntry(position.account_id, position.unit_id, at, corrected, position.currency, requester=requester)
-        return (await record(work, [entry], {entry.account_id: position}, now=now, by=caller.subject))[0]
+        return NewEntry(position.account_id, position.unit_id, at, corrected, position.currency, requester=requester)
 
+    return await _recorded(store, caller, account, judged, now=now)
+
+
+async def _recorded(
+    store: Store, caller: Caller, account: str, judged: Callable[[Position | None], NewEntry], *, now: datetime
+) -> Entry | list[Violation]:
+    """Record what is judged of an account: as it was last seen, where it still stands so, else under its lock."""
+    number = number_of(Kind.ACCOUNT, account)
+    seen = {} if number is None else await store.positions_seen(caller.units, [number])
+
+    async def act(work: Work) -> Entry:
+        held = {} if number is None else await work.accounts.positions([number])
+        position = held.get(number) if number is not None else None
+        return (await record(work, [judged(position)], held, now=now, by=caller.subject))[0]
+
+    try:
+        if seen:
+            added = await record_as_seen(store, [judged(next(iter(seen.values())))], seen, now=now, by=caller.subject)
+            if added is not None:
+                return added[0]
+    except Violated:
+        pass  # What was seen may be old; the lock decides.
     try:
         return await store.work(caller.units, act)
     except Violated as violated:
         return list(violated.violations)
-
-
-async def _held(work: Work, account: str) -> Position | None:
-    number = number_of(Kind.ACCOUNT, account)
-    return None if number is None else (await work.accounts.positions([number])).get(number)
 
 
 def _moment_violations(moment: datetime, now: datetime, ahead_max: timedelta) -> list[Violation]:

@@ -47,7 +47,43 @@ async def register_balances(
 
     if all(faults):
         return [Result(fault, None) for fault in faults]
-    return await store.work(caller.units, act)
+    results = await _as_seen(store, caller, items, faults, now)
+    return await store.work(caller.units, act) if results is None else results
+
+
+async def _as_seen(
+    store: Store, caller: Caller, items: Sequence[Item], faults: Sequence[Rejected | None], now: datetime
+) -> list[Result] | None:
+    """The same without locks: judged by how the accounts were last seen to stand, and recorded where they still do."""
+    default = caller.default_unit
+    by_unit = _by_unit(items, faults, default)
+    seen = await store.facts_seen(
+        caller.units,
+        {
+            name: ({item.account_ext_id for item in group}, {item.communication_number for item in group})
+            for name, group in by_unit.items()
+        },
+    )
+    if seen is None:
+        return None
+    units, accounts, taken = seen
+    verdicts = judge(items, faults, Facts(units, default, accounts, taken))
+    accepted = [verdict for verdict in verdicts if isinstance(verdict, NewEntry)]
+    if not accepted:
+        return None
+    positions = {position.account_id: position for position in accounts.values()}
+    added = await record_as_seen(store, accepted, positions, now=now, by=caller.subject)
+    return None if added is None else _results(verdicts, added)
+
+
+def _by_unit(items: Sequence[Item], faults: Sequence[Rejected | None], default: str | None) -> dict[str, list[Item]]:
+    """The items without a fault, by the business unit that each is for."""
+    found: dict[str, list[Item]] = {}
+    for item, fault in zip(items, faults, strict=True):
+        name = item.business_unit if item.business_unit is not None else default
+        if fault is None and name is not None:
+            found.setdefault(name, []).append(item)
+    return found
 
 
 async def validate_balances(
@@ -91,15 +127,29 @@ async def record(
     return [by_index[index] for index in range(len(accepted))]
 
 
+async def record_as_seen(
+    store: Store, accepted: Sequence[NewEntry], positions: Mapping[int, Position], *, now: datetime, by: str
+) -> list[Entry] | None:
+    """Record entries of accounts as these were seen to stand, in one statement. Answers in the order given.
+
+    None where nothing was recorded and it is to be done under the accounts' locks: one of them stands otherwise by now,
+    a threshold is crossed, or the database can't.
+    """
+    done = list(steps(accepted, positions))
+    if any(step.crossings for step in done):
+        return None
+    added = await store.record_as_seen(accepted, done, positions, now=now, by=by)
+    if added is None:
+        return None
+    by_index = {step.place: entry for step, entry in zip(done, added, strict=True)}
+    return [by_index[index] for index in range(len(accepted))]
+
+
 async def _facts(
     work: Work, caller: Caller, items: Sequence[Item], faults: Sequence[Rejected | None], *, locked: bool
 ) -> Facts:
     default = caller.default_unit
-    by_unit: dict[str, list[Item]] = {}
-    for item, fault in zip(items, faults, strict=True):
-        name = item.business_unit if item.business_unit is not None else default
-        if fault is None and name is not None:
-            by_unit.setdefault(name, []).append(item)
+    by_unit = _by_unit(items, faults, default)
     units = await work.directory.unit_ids(by_unit)
     accounts: dict[tuple[int, str], Position] = {}
     taken: dict[tuple[int, str], Entry] = {}

@@ -34,11 +34,10 @@ def parse_instant(text: str) -> datetime | None:
 
 def instant_text(instant: datetime) -> str:
     """An instant as it is told: UTC with Z and no more digits of a second than there are."""
-    in_utc = instant.astimezone(UTC)
-    written = in_utc.strftime("%Y-%m-%dT%H:%M:%S").rjust(19, "0")
-    if in_utc.microsecond:
-        written += f".{in_utc.microsecond:06d}".rstrip("0")
-    return written + "Z"
+    if instant.tzinfo is not UTC:
+        instant = instant.astimezone(UTC)
+    written = instant.isoformat()[:-6]  # The offset, which is +00:00.
+    return (written.rstrip("0") if instant.microsecond else written) + "Z"
 
 
 def parse_day(text: str) -> date | None:

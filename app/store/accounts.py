@@ -5,7 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, and_, insert, select, update
+from sqlalchemy import ColumnElement, Select, and_, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.domain.accounts import Thresholds
@@ -83,6 +83,11 @@ class Accounts:
         rows = await self._connection.execute(self._dialect.locked(statement, p))
         return {row[0]: _position(row) for row in rows}
 
+    async def positions_seen(self, numbers: Collection[int]) -> dict[int, Position]:
+        """The same, without locks: where they stood when they were looked at."""
+        where = and_(among(self._dialect, p.c.account_id, sorted(numbers)), self._visible(p.c.unit_id))
+        return {row[0]: _position(row) for row in await self._connection.execute(select(*_POSITION).where(where))}
+
     async def positions_by_external_id(self, unit_id: int, external_ids: Collection[str]) -> dict[str, Position]:
         """The same, found by the external ids of one business unit."""
         statement = self._by_external_id(unit_id, external_ids).order_by(p.c.account_id)
@@ -133,7 +138,7 @@ def standing_of(low: Any, high: Any, state: ThresholdState) -> dict[str, Any]:
     return dict(zip(_STANDING, (low, high, int(state)), strict=True))
 
 
-def _position(row: Row[Any]) -> Position:
+def _position(row: Any) -> Position:
     number, unit_id, currency, balance, entry_id, at, low, high, state, external_id, division_id = row[: len(_POSITION)]
     moment: datetime | None = at
     return Position(

@@ -32,22 +32,7 @@ class Balances:
 
     async def add(self, new: Sequence[Numbered], *, now: datetime, by: str) -> list[Entry]:
         """Store entries, whose accounts this transaction holds. Raises IntegrityError where a number is taken."""
-        added = [
-            Entry(
-                id=number,
-                account_id=entry.account_id,
-                amount=entry.amount,
-                timestamp=entry.at,
-                currency=entry.currency,
-                balance_type=entry.balance_type,
-                equivalent_value=entry.equivalent_value,
-                communication_number=entry.communication_number,
-                requester=entry.requester,
-                recorded_at=now,
-                recorded_by=by,
-            )
-            for number, entry, _, _ in new
-        ]
+        added = [recorded(number, entry, now=now, by=by) for number, entry, _, _ in new]
         # Sorted by the unique key: two transactions that want the same numbers then wait for each other in one order.
         rows_of = zip(new, added, strict=True)
         ordered = sorted(rows_of, key=lambda both: (both[0].entry.unit_id, both[0].entry.communication_number or ""))
@@ -73,6 +58,23 @@ class Balances:
             for entry in map(Entry._make, rows)
             if entry.communication_number in wanted
         }
+
+
+def recorded(number: int, entry: NewEntry, *, now: datetime, by: str) -> Entry:
+    """A new entry as it is remembered."""
+    return Entry(
+        number,
+        entry.account_id,
+        entry.amount,
+        entry.at,
+        entry.currency,
+        entry.balance_type,
+        entry.equivalent_value,
+        entry.communication_number,
+        entry.requester,
+        now,
+        by,
+    )
 
 
 def _row(numbered: Numbered, entry: Entry) -> dict[str, object]:

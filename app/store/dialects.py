@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from sqlalchemy import ColumnElement, FromClause, Select, Table
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from app.store.lanes import Lanes
+from app.store.lanes import Compiled, Lanes
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -26,6 +26,13 @@ class Dialect(Protocol):
 
     def lanes(self, url: str, *, connections: int, statement_seconds: float) -> Lanes:
         """Plain connections for statements that read."""
+        ...
+
+    @property
+    def record(self) -> tuple[Compiled, Compiled] | None:
+        """The statements that record one entry, or many, as their accounts were seen to stand (app.store.recording);
+        None where works do it.
+        """
         ...
 
     def contains(self, folded: ColumnElement[Any], text: ColumnElement[Any]) -> ColumnElement[bool]:

@@ -31,6 +31,11 @@ class Directory:
         rows = await self._connection.execute(statement)
         return {row[0]: row[1] for row in rows}
 
+    async def every_unit(self) -> dict[str, int]:
+        """Ids of all business units, by name."""
+        rows = await self._connection.execute(select(t.units.c.name, t.units.c.id))
+        return {row[0]: row[1] for row in rows}
+
     async def add_unit(self, name: str) -> int:
         """Bring a business unit into being; raises IntegrityError where another transaction just did."""
         statement = insert(t.units).values(name=name, name_folded=name.casefold()).returning(t.units.c.id)

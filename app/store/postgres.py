@@ -30,6 +30,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from app.store.dialects import Page, Rows
 from app.store.lanes import PostgresLanes
+from app.store.recording import RECORD, RECORD_ONE
 from app.store.types import Number, given_list
 
 LOCK_SECONDS = 10
@@ -55,6 +56,7 @@ class Postgres:
 
     name = "postgresql"
     short_list = 0
+    record = (RECORD_ONE, RECORD)
 
     def __init__(self) -> None:
         self._horizon = Horizon()

@@ -49,6 +49,8 @@ class Sqlite:
     """Of a list of parameters SQLite knows the length, and so that an index on the column beats a walk in another
     order."""
 
+    record = None
+
     def engines(self, url: str, *, connections: int, statement_seconds: float) -> tuple[AsyncEngine, AsyncEngine]:
         """A pool of readers that can't write, and one writer.
 

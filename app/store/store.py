@@ -1,8 +1,9 @@
 """Readings and works: one connection for each block, never shared, never kept."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any, TypeVar
 
 from sqlalchemy import text
@@ -10,10 +11,12 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.domain.balances import NewEntry, Position, Step
+from app.domain.records import Entry
 from app.domain.refusals import Code, Refusal
 from app.store.accounts import Accounts
 from app.store.answers import Answers, Asked
-from app.store.balances import Balances
+from app.store.balances import Balances, recorded
 from app.store.closings import Closings
 from app.store.dialects import Dialect
 from app.store.directory import Directory
@@ -25,7 +28,9 @@ from app.store.pieces import SiteForm
 from app.store.postgres import Postgres
 from app.store.reads import Reads, Units
 from app.store.receivers import Receivers
+from app.store.recording import parameters
 from app.store.sqlite import Sqlite
+from app.store.standing import Standing
 
 READINGS_MAX = 8
 """Readings at once; fewer than the connections, so that a work always finds one."""
@@ -42,6 +47,9 @@ class Reading(Reads):
 
     def __init__(self, connection: AsyncConnection, dialect: Dialect, units: Units) -> None:
         super().__init__(connection, dialect, units)
+        self.accounts = Accounts(connection, dialect, units)
+        self.balances = Balances(connection, dialect)
+        self.directory = Directory(connection, dialect, units)
         self.log = LogReader(connection, dialect, units)
         self.closings = Closings(connection, dialect)
         self.receivers = Receivers(connection, dialect, units)
@@ -73,6 +81,7 @@ class Store:
         )
         self._lanes = self.dialect.lanes(url, connections=connections, statement_seconds=statement_seconds)
         self._answers = Answers(self.dialect, self._readers.dialect, self._lanes)
+        self._standing = Standing()
         self.committed: Callable[[], None] = lambda: None
         """Called after each work; whoever waits for what is new sets it."""
         self._seats = asyncio.Semaphore(min(READINGS_MAX, connections - 1))
@@ -123,6 +132,100 @@ class Store:
         None where the database can't write it, and it is to be asked for in the other way. Raises as `reading` does.
         """
         return await self._answers.of(asked, units, forms, values)
+
+    async def positions_seen(self, units: Units, accounts: Collection[int]) -> dict[int, Position]:
+        """Where accounts that exist for a caller were last seen to stand; read where it is not remembered.
+
+        Nothing where no statement records by what was seen.
+        """
+        if self.dialect.record is None:
+            return {}
+        unknown = [number for number in accounts if self._standing.by_number(number) is None]
+        if unknown:
+            async with self.reading(None) as reads:
+                self._standing.learn((await reads.accounts.positions_seen(unknown)).values())
+                self._standing.learn_units(await reads.directory.every_unit())
+        found = ((number, self._standing.by_number(number)) for number in accounts)
+        return {number: at for number, at in found if at is not None and self._standing.is_seen(at, units)}
+
+    async def facts_seen(
+        self, units: Units, asked: Mapping[str, tuple[Collection[str], Collection[str]]]
+    ) -> tuple[dict[str, int], dict[tuple[int, str], Position], dict[tuple[int, str], Entry]] | None:
+        """What judging a batch needs to know: the units that exist for a caller, where accounts were last seen to
+        stand, and who holds numbers now. `asked` has external ids and communication numbers by business unit.
+
+        None where no statement records by what was seen.
+        """
+        if self.dialect.record is None:
+            return None
+        standing = self._standing
+        ids: dict[str, int] = {}
+        accounts: dict[tuple[int, str], Position] = {}
+        taken: dict[tuple[int, str], Entry] = {}
+        async with self.reading(None) as reads:
+            if any(standing.unit_id(name) is None for name in asked):
+                standing.learn_units(await reads.directory.every_unit())
+            for name, (external_ids, numbers) in asked.items():
+                unit_id = standing.unit_id(name) if units is None or name in units else None
+                if unit_id is None:
+                    continue
+                ids[name] = unit_id
+                found, unknown = standing.by_external_ids(unit_id, external_ids)
+                if unknown:
+                    read = await reads.accounts.positions_unlocked(unit_id, unknown)
+                    standing.learn(read.values())
+                    found |= read
+                accounts |= {(unit_id, external_id): position for external_id, position in found.items()}
+                holders = await reads.balances.holders(unit_id, numbers)
+                taken |= {(unit_id, number): entry for number, entry in holders.items()}
+        return ids, accounts, taken
+
+    async def record_as_seen(
+        self,
+        accepted: Sequence[NewEntry],
+        done: Sequence[Step],
+        positions: Mapping[int, Position],
+        *,
+        now: datetime,
+        by: str,
+    ) -> list[Entry] | None:
+        """Record entries in the order of their steps, none of which crosses a threshold, in one statement.
+
+        None where nothing was recorded: an account does not stand as it was seen, or the database needs a work for it.
+        Raises as `reading` does.
+        """
+        if self.dialect.record is None:
+            return None
+        entries = [accepted[step.place] for step in done]
+        last = {step.before.account_id: number for number, step in enumerate(done) if step.after is not None}
+        moves = [False] * len(done)
+        for number in last.values():
+            moves[number] = True
+        seen = [positions[number] for number in {entry.account_id: None for entry in entries}]
+        values = parameters(
+            entries,
+            [step.after is not None for step in done],
+            moves,
+            self._standing.new_kinds(entries),
+            seen,
+            now=now,
+            by=by,
+        )
+        try:
+            (numbers,) = await self._lanes.row(self.dialect.record[len(entries) > 1], values)
+        except RaceLost:
+            numbers = None
+        except BaseException:
+            self._standing.forget(position.account_id for position in seen)
+            raise
+        if numbers is None:
+            self._standing.forget(position.account_id for position in seen)
+            return None
+        self._standing.learn_kinds(entries)
+        moved = ((done[number].after, numbers[number]) for number in last.values())
+        self._standing.learn(after._replace(entry_id=number) for after, number in moved if after is not None)
+        self.committed()
+        return [recorded(number, entry, now=now, by=by) for number, entry in zip(numbers, entries, strict=True)]
 
     async def problems(self) -> list[str]:
         """Why the store can't serve now; nothing where it can."""

@@ -1,0 +1,156 @@
+"""Entries recorded on PostgreSQL by one statement, which is its own transaction.
+
+Who writes has judged by positions that it has seen. The statement locks them, in order of the accounts, and looks
+again: a statement that waited for a lock sees the locked row anew, and its conditions are tried on that. Where one of
+them is not as it was seen, nothing is written. The numbers of the log are drawn under the locks. Nothing here changes
+an account's threshold state: who crosses a threshold is recorded in the other way (app.actions.register_balances).
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from app.domain import money
+from app.domain.balances import NewEntry, Position
+from app.store.lanes import Compiled
+
+_GIVEN = {
+    "account_id": "bigint",
+    "at": "timestamptz",
+    "amount": "bigint",
+    "currency": "text",
+    "balance_type": "text",
+    "balance_type_folded": "text",
+    "equivalent_value": "bigint",
+    "communication_number": "text",
+    "communication_number_folded": "text",
+    "requester": "text",
+    "requester_folded": "text",
+    "became_current": "boolean",
+    "moves": "boolean",
+    "is_new_kind": "boolean",
+}
+"""Of each entry; `moves` marks the one that its account stands at afterwards."""
+_SEEN = {
+    "account_id": "bigint",
+    "entry_id": "bigint",
+    "low_threshold": "bigint",
+    "high_threshold": "bigint",
+    "external_id": "text",
+}
+"""Of each account, as it was seen."""
+_STORED = [name for name in _GIVEN if name not in {"moves", "is_new_kind"}]
+
+
+def _rows(columns: Mapping[str, str], first: int, name: str) -> str:
+    """Many rows, a list for each column, and the place of each."""
+    lists = ", ".join(f"${place}::{type_}[]" for place, type_ in enumerate(columns.values(), first))
+    return f"SELECT * FROM unnest({lists}) WITH ORDINALITY AS {name} ({', '.join(columns)}, place)"  # noqa: S608 - names and types of this module.
+
+
+def _row(columns: Mapping[str, str], first: int, _name: str) -> str:
+    """One row, a value for each column: a list of one costs more to send than the value."""
+    values = ", ".join(f"${place}::{type_} AS {name}" for place, (name, type_) in enumerate(columns.items(), first))
+    return f"SELECT {values}, 1 AS place"
+
+
+_NOW, _BY = len(_GIVEN) + len(_SEEN) + 1, len(_GIVEN) + len(_SEEN) + 2
+
+
+def _sql(rows: Callable[[Mapping[str, str], int, str], str]) -> str:
+    return f"""
+WITH given AS (
+  {rows(_GIVEN, 1, "given")}
+), seen AS (
+  {rows(_SEEN, len(_GIVEN) + 1, "seen")}
+), held AS MATERIALIZED (
+  SELECT p.account_id, p.unit_id, p.external_id, p.division_id
+  FROM positions AS p JOIN seen AS s ON s.account_id = p.account_id
+  WHERE p.entry_id IS NOT DISTINCT FROM s.entry_id
+    AND p.low_threshold IS NOT DISTINCT FROM s.low_threshold
+    AND p.high_threshold IS NOT DISTINCT FROM s.high_threshold
+    AND p.external_id IS NOT DISTINCT FROM s.external_id
+  ORDER BY p.account_id FOR NO KEY UPDATE OF p
+), ready AS MATERIALIZED (
+  SELECT g.*, h.unit_id, h.external_id, h.division_id
+  FROM given AS g JOIN held AS h ON h.account_id = g.account_id
+  WHERE (SELECT count(*) FROM held) = (SELECT count(*) FROM seen)
+  ORDER BY g.place
+), numbered AS MATERIALIZED (
+  SELECT *, nextval('entries_id_seq') AS id FROM ready
+), moved AS (
+  UPDATE positions AS p SET balance = n.amount, entry_id = n.id, at = n.at
+  FROM numbered AS n WHERE n.moves AND p.account_id = n.account_id
+), kinds AS (
+  INSERT INTO balance_kinds (account_id, kind, currency, balance_type)
+  SELECT DISTINCT account_id, currency || coalesce(':' || balance_type, ''), currency, balance_type
+  FROM numbered WHERE is_new_kind ON CONFLICT DO NOTHING
+), added AS (
+  INSERT INTO entries ({", ".join(_STORED)}, unit_id, external_id, division_id, id, recorded_at, recorded_by)
+  OVERRIDING SYSTEM VALUE
+  SELECT {", ".join(_STORED)}, unit_id, external_id, division_id, id, ${_NOW}::timestamptz, ${_BY}::text
+  FROM numbered ORDER BY unit_id, communication_number
+)
+SELECT array_agg(id ORDER BY place) FROM numbered
+"""  # noqa: S608 - the names and types are those above.
+
+
+_PARAMETERS = [(str(place), None) for place in range(1, _BY + 1)]
+RECORD, RECORD_ONE = Compiled(_sql(_rows), _PARAMETERS, {}), Compiled(_sql(_row), _PARAMETERS, {})
+"""Answer the entries' numbers as they were given; null where nothing was written."""
+
+
+def parameters(
+    entries: Sequence[NewEntry],
+    became_current: Sequence[bool],
+    moves: Sequence[bool],
+    new_kinds: Sequence[bool],
+    seen: Collection[Position],
+    *,
+    now: datetime,
+    by: str,
+) -> dict[str, Any]:
+    """What the statement for many is given for entries, in the order in which they count; what that for one is, where
+    there is one.
+    """
+    types = [entry.balance_type for entry in entries]
+    numbers = [entry.communication_number for entry in entries]
+    requesters = [entry.requester for entry in entries]
+    columns: list[Any] = [
+        [entry.account_id for entry in entries],
+        [entry.at for entry in entries],
+        [money.to_units(entry.amount) for entry in entries],
+        [entry.currency for entry in entries],
+        types,
+        [_apart(text) for text in types],
+        [_units(entry.equivalent_value) for entry in entries],
+        numbers,
+        [None if number is None else number.casefold() for number in numbers],
+        requesters,
+        [_apart(text) for text in requesters],
+        became_current,
+        moves,
+        new_kinds,
+    ]
+    columns += [
+        [position.account_id for position in seen],
+        [position.entry_id for position in seen],
+        [_units(position.thresholds.low) for position in seen],
+        [_units(position.thresholds.high) for position in seen],
+        [position.external_id for position in seen],
+    ]
+    if len(entries) == 1:
+        columns = [column[0] for column in columns]
+    return {str(place): column for place, column in enumerate([*columns, now, by], 1)}
+
+
+def _units(amount: Any) -> int | None:
+    return None if amount is None else money.to_units(amount)
+
+
+def _apart(text: str | None) -> str | None:
+    """The casefolded text where it is another."""
+    if text is None:
+        return None
+    folded = text.casefold()
+    return None if folded == text else folded

@@ -1,0 +1,79 @@
+"""Where accounts were last seen to stand, remembered in this process.
+
+What is remembered may be old, and is never an answer: a write that leans on it names what it has seen, and is done only
+where the locked row still says so (app.store.recording). So a write to an account that was written to before, here and
+last, needs no reading.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from app.domain.balances import NewEntry, Position
+from app.store.reads import Units
+
+REMEMBERED_MAX = 200_000
+"""Accounts that are remembered; then all are forgotten at once, which costs a reading each."""
+
+
+class Standing:
+    """Positions by number and by external id, business units by name, and the kinds of balances that accounts have."""
+
+    def __init__(self) -> None:
+        self._positions: dict[int, Position] = {}
+        self._numbers: dict[tuple[int, str], int] = {}
+        self._kinds: dict[int, set[tuple[str, str | None]]] = {}
+        self._unit_ids: dict[str, int] = {}
+        self._unit_names: dict[int, str] = {}
+
+    def learn_units(self, ids: Mapping[str, int]) -> None:
+        """Business units never change, and never go."""
+        self._unit_ids.update(ids)
+        self._unit_names.update({number: name for name, number in ids.items()})
+
+    def unit_id(self, name: str) -> int | None:
+        return self._unit_ids.get(name)
+
+    def is_seen(self, position: Position, units: Units) -> bool:
+        """Whether an account is known to exist for a caller."""
+        return units is None or self._unit_names.get(position.unit_id) in units
+
+    def learn(self, positions: Iterable[Position]) -> None:
+        if len(self._positions) > REMEMBERED_MAX:
+            self._positions.clear()
+            self._numbers.clear()
+            self._kinds.clear()
+        for position in positions:
+            self._positions[position.account_id] = position
+            if position.external_id is not None:
+                self._numbers[position.unit_id, position.external_id] = position.account_id
+
+    def forget(self, accounts: Iterable[int]) -> None:
+        """What was remembered of them is not so any more."""
+        for number in accounts:
+            position = self._positions.pop(number, None)
+            if position is not None and position.external_id is not None:
+                self._numbers.pop((position.unit_id, position.external_id), None)
+
+    def by_number(self, account: int) -> Position | None:
+        return self._positions.get(account)
+
+    def by_external_ids(self, unit_id: int, external_ids: Collection[str]) -> tuple[dict[str, Position], list[str]]:
+        """The positions of a unit's accounts by external id, and the ids of which none is remembered."""
+        found: dict[str, Position] = {}
+        unknown = []
+        for external_id in external_ids:
+            number = self._numbers.get((unit_id, external_id))
+            position = None if number is None else self._positions.get(number)
+            if position is None or position.external_id != external_id:
+                unknown.append(external_id)
+            else:
+                found[external_id] = position
+        return found, unknown
+
+    def new_kinds(self, entries: Sequence[NewEntry]) -> list[bool]:
+        """Whether each entry is of a kind that its account is not known to have."""
+        known = self._kinds
+        return [(entry.currency, entry.balance_type) not in known.get(entry.account_id, ()) for entry in entries]
+
+    def learn_kinds(self, entries: Sequence[NewEntry]) -> None:
+        for entry in entries:
+            self._kinds.setdefault(entry.account_id, set()).add((entry.currency, entry.balance_type))
