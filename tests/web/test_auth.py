@@ -179,8 +179,8 @@ async def test_where_a_type_is_set_no_other_is_taken() -> None:
     by = bearers(rules=RULES._replace(type="at+jwt"))
     for typ in ("at+jwt", "application/at+jwt", "AT+JWT"):
         assert (await admitted(f"Bearer {signed(claims(), header={'typ': typ})}", by)).subject == "ada"
-    for typ in ("JWT", None):
-        assert await fault(f"Bearer {signed(claims(), header={'typ': typ})}", by) == "The token is not valid."
+    for other in ("JWT", None):
+        assert await fault(f"Bearer {signed(claims(), header={'typ': other})}", by) == "The token is not valid."
 
 
 KEYS = [(RSA, "RS256"), (RSA, "RS512"), (RSA, "PS256"), (EC, "ES256"), (EDWARDS, "EdDSA")]
@@ -317,12 +317,13 @@ async def test_without_a_set_issuer_any_is_taken_and_without_an_audience_none() 
 
 
 async def test_scopes_that_the_gateway_does_not_know_are_passed_over() -> None:
-    for told, scopes in [
+    rows: list[tuple[str | None, set[Scope]]] = [
         ("openid accounts:read  profile Accounts:write", {Scope.ACCOUNTS_READ}),
         ("", set()),
         ("accounts:read,balances:read", set()),
         (None, set()),
-    ]:
+    ]
+    for told, scopes in rows:
         assert (await admitted(f"Bearer {signed(claims(scope=told))}")).scopes == scopes
 
 
