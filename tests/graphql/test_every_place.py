@@ -3,6 +3,7 @@
 The places come from the schema itself: a field that takes an id and is not known here fails the first test.
 """
 
+import asyncio
 import itertools
 import json
 import re
@@ -366,6 +367,7 @@ async def results(world: World, document: str, variables: Mapping[str, Any], cal
 
 
 async def first(world: World, name: str, caller: Caller, **variables: Any) -> Answer:
+    """The first result of a subscription."""
     coming = results(world, LISTENED[name], variables, caller)
     try:
         return await anext(coming)
@@ -390,6 +392,36 @@ async def test_a_listener_is_told_nothing_foreign(world: World, name: str) -> No
             assert told.sound()["it"]["id"].split("_")[1] == world.ids[OWN]["balance"].split("_")[1]
     seen = await first(world, name, LOCAL, given=[foreign, own], after=start)
     assert seen.sound()["it"]["id"].split("_")[1] == world.ids[FOREIGN]["balance"].split("_")[1]
+
+
+ADD = """mutation ($account: ID!) { createBankAccountBalance(bankAccountId: $account,
+  input: {amount: 7, timestamp: "2026-03-02T13:00:00Z", currency: {code: "EUR"}}) { balance { id } } }"""
+
+
+@pytest.mark.parametrize("name", LISTENED)
+async def test_a_listener_is_told_nothing_foreign_of_what_comes(world: World, name: str) -> None:
+    feed, ids = world.gateway.feed, world.ids
+    running = asyncio.ensure_future(feed.run())
+    coming = [
+        asyncio.ensure_future(first(world, name, caller, given=given_ids))
+        for caller in CALLERS
+        for given_ids in (None, [ids[FOREIGN]["account"], ids[OWN]["account"]])
+    ]
+    try:
+        async with asyncio.timeout(30):
+            while feed.listeners < len(coming):  # noqa: ASYNC110 - a feed tells nobody that somebody listens.
+                await asyncio.sleep(0)
+        for unit in (FOREIGN, OWN):
+            made = (await world.gateway.ask(ADD, account=ids[unit]["account"])).sound()
+        number = made["createBankAccountBalance"]["balance"]["id"].split("_")[1]
+        feed.wake()
+        async with asyncio.timeout(30):
+            told = await asyncio.gather(*coming)
+        assert {answer.sound()["it"]["id"].split("_")[1] for answer in told} == {number}
+    finally:
+        for task in (running, *coming):
+            task.cancel()
+        await asyncio.gather(running, *coming, return_exceptions=True)
 
 
 @pytest.mark.parametrize("name", LISTENED)

@@ -116,6 +116,8 @@ class World:
         closings = [n["id"] for division in theirs["divisions"] for n in division["cycleClosings"]["nodes"]]
         events = [event["id"] for event in theirs["events"]]
         self.ids[unit] |= {"history_entry": histories[0], "closing": closings[0], "event": events[0]}
+        # An entry is an event too, of the same number.
+        self.ids[unit]["event of an entry"] = self.ids[unit]["balance"].replace("balance", "event")
 
 
 # --- places -------------------------------------------------------------------------------------------------------

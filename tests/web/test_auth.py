@@ -10,9 +10,11 @@ from typing import Any
 
 import jwt
 import pytest
+from pydantic import SecretStr
 
 from app.domain.callers import LOCAL, Caller, Scope
 from app.domain.refusals import Code, Refusal
+from app.settings import Settings
 from app.web.auth import REMEMBERED_MAX, Bearers, Nobody
 from app.web.keys import Key, OneKey, key_from
 from app.web.tokens import Rules
@@ -476,7 +478,8 @@ def test_a_key_that_is_none_or_too_weak_is_refused_and_not_repeated(text: str) -
 
 def test_a_key_may_have_its_line_breaks_escaped_and_shows_itself_nowhere() -> None:
     assert key_from(pem(EC).replace("\n", "\\n")).algorithms == {"ES256"}
-    assert SECRET not in repr(key_from(SECRET))
+    for holder in (key_from(SECRET), Settings(jwt_key=SecretStr(SECRET)), OneKey(key_from(SECRET)), bearers()):
+        assert SECRET not in repr(holder) + str(holder)
 
 
 def test_the_tokens_of_this_table_are_what_a_usual_issuer_makes() -> None:
