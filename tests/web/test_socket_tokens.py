@@ -48,7 +48,8 @@ class Client:
 
     async def told(self) -> dict[str, Any]:
         async with asyncio.timeout(SECONDS):
-            return await self._received.get()
+            message: dict[str, Any] = await self._received.get()
+        return message
 
     async def begin(self) -> None:
         await self.say(type="connection_init", payload=PAYLOAD)
