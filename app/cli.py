@@ -8,12 +8,14 @@ import socket
 import sys
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import structlog
 import typer
 from pydantic import ValidationError
 
+from app.domain.callers import Caller, Scope
+from app.domain.refusals import Refusal
 from app.settings import SQLITE, Settings
 from app.web.guards import LOCAL_HOSTS
 
@@ -32,6 +34,8 @@ DatabaseUrl = Annotated[
     ),
 ]
 
+_log = structlog.get_logger("balance_gateway")
+
 _PLACES: list[object] = []
 """What this process has until it ends."""
 
@@ -48,9 +52,11 @@ def serve(
     """Serve GraphQL over HTTP; the database is made and migrated on start."""
     settings = _settings(host=host, port=port, database_url=database_url)
     _take_place(settings, "serve")
-    if settings.host not in {name.strip("[]") for name in LOCAL_HOSTS}:
-        _stop(f"--host {settings.host}: without authentication the gateway listens on loopback alone (127.0.0.1).")
+    if not settings.has_key and settings.host not in {name.strip("[]") for name in LOCAL_HOSTS}:
+        _stop(f"--host {settings.host}: without a key (BALANCE_GATEWAY_JWT_KEY) it listens on loopback alone.")
     _configure_logging(settings)
+    if not settings.has_key:
+        _log.warning("no_key", message="Everybody on this machine may do everything: no key for tokens is set.")
     asyncio.run(_prepare(settings, demo=demo))
     typer.echo(f"GraphiQL:      http://{settings.host}:{settings.port}/graphql")
     typer.echo(f"A first query: {FIRST_QUERY}")
@@ -100,6 +106,35 @@ def seed(
     _configure_logging(settings)
     if not asyncio.run(_filled(settings, accounts, days)):
         _stop("The database is not empty; it stays as it is.")
+
+
+@app.command()
+def token(
+    subject: Annotated[str, typer.Option(help="Who asks.")] = "developer",
+    scope: Annotated[
+        list[Scope] | None, typer.Option(help="A right; as often as needed. All where none is named.")
+    ] = None,
+    business_unit: Annotated[list[str] | None, typer.Option(help="As often as needed; * means all.")] = None,
+    minutes: Annotated[int, typer.Option(min=1, help="How long it lasts.")] = 60,
+) -> None:
+    """Print a token for a gateway with the same settings, whose key is a secret; for development."""
+    from app.main import key_of, token_rules_of  # noqa: PLC0415
+    from app.web.tokens import ALL_UNITS, caller_from, minted, opened  # noqa: PLC0415
+
+    settings = _settings()
+    key, rules, now = key_of(settings), token_rules_of(settings), datetime.now(UTC).timestamp()
+    if key is None or not key.is_secret:
+        _stop("BALANCE_GATEWAY_JWT_KEY holds no secret, so no token can be signed here.")
+    units = frozenset(business_unit or [ALL_UNITS])
+    asked = Caller(
+        subject, frozenset(scope or Scope), None if ALL_UNITS in units else units, expires_at=now + 60 * minutes
+    )
+    made = minted(key, rules, asked, now)
+    try:
+        caller_from(opened(made, rules), key, rules, now)
+    except Refusal as refusal:
+        _stop(f"The gateway would refuse it: {refusal.message}")
+    typer.echo(made)
 
 
 async def _run(settings: Settings, *, once: bool) -> None:
@@ -223,7 +258,7 @@ def _settings(**given: Any) -> Settings:
         raise
 
 
-def _stop(message: str) -> None:
+def _stop(message: str) -> NoReturn:
     typer.echo(message, err=True)
     raise typer.Exit(2)
 

@@ -16,17 +16,21 @@ from app.deliveries.mail import Mailer
 from app.deliveries.webhooks import WebhookSender
 from app.dispatch import Dispatcher
 from app.domain.balances import BatchRules
-from app.domain.callers import LOCAL, Caller
+from app.domain.callers import Caller
 from app.feed import Feed
 from app.settings import Settings
 from app.store.signals import Signals
 from app.store.store import Store
+from app.web.auth import Authentication, Bearers, CallersOnly, Nobody
 from app.web.bodies import VALUES_MAX, JsonReader
 from app.web.graphql import GraphQLView
 from app.web.guards import LOCAL_HOSTS, FramingGuard, HostGuard, Paths, SecurityHeaders
 from app.web.health import Alive, Ready
 from app.web.ide import page_routes
+from app.web.jwks import PublishedKeys
+from app.web.keys import PUBLIC_ALGORITHMS, Key, OneKey, key_from
 from app.web.sse import EventStream
+from app.web.tokens import Rules
 from app.web.websocket import GraphQLSocket
 from resolvers.context import Context, Limits
 from schema import schema, sdl
@@ -54,6 +58,49 @@ def limits_of(settings: Settings) -> Limits:
             ahead_max=timedelta(days=settings.future_days_max),
         ),
     )
+
+
+def token_rules_of(settings: Settings) -> Rules:
+    """What a token must say, as set."""
+    return Rules(
+        issuer=settings.jwt_issuer,
+        audience=settings.jwt_audience,
+        type=settings.jwt_type,
+        leeway=settings.jwt_leeway_seconds,
+        age_max=settings.jwt_age_max_seconds,
+    )
+
+
+def key_of(settings: Settings) -> Key | None:
+    """The configured key, good for the algorithms that are set; None: there is none, or keys are published."""
+    if settings.jwt_key is None:
+        return None
+    key = key_from(settings.jwt_key.get_secret_value())
+    return key if settings.jwt_algorithms is None else Key(key.material, frozenset(settings.jwt_algorithms))
+
+
+def authentication_of(settings: Settings, now: Callable[[], float]) -> Authentication:
+    """Who is asking, as set."""
+    rules = token_rules_of(settings)
+    key = key_of(settings)
+    if key is not None:
+        return Bearers(OneKey(key), rules, now)
+    if settings.jwt_jwks_url is None:
+        return Nobody()
+    keys = PublishedKeys(
+        settings.jwt_jwks_url,
+        PUBLIC_ALGORITHMS if settings.jwt_algorithms is None else frozenset(settings.jwt_algorithms),
+        cache_seconds=settings.jwt_jwks_cache_seconds,
+        cool_down_seconds=settings.jwt_jwks_cool_down_seconds,
+    )
+    return Bearers(keys, rules, now)
+
+
+def hosts_of(settings: Settings) -> frozenset[str] | None:
+    """The hosts that are answered for; None: any, as no page of another site has a token."""
+    if not settings.has_key:
+        return LOCAL_HOSTS
+    return None if settings.hosts is None else frozenset(settings.hosts)
 
 
 def open_store(settings: Settings) -> Store:
@@ -131,11 +178,16 @@ def create_app(settings: Settings, clock: Clock = _now) -> Application:
     operations = create_operations(settings, store, feed, clock)
     # A batch's items have up to nine keys; what a body may hold follows from how many items it may have.
     reader = JsonReader(values_max=max(VALUES_MAX, 10 * settings.batch_max))
-    streams = EventStream(operations.subscribe)
+
+    def now() -> float:
+        return clock().timestamp()
+
+    callers = authentication_of(settings, now)
+    streams = EventStream(operations.subscribe, now=now)
     view = GraphQLView(
-        operations, lambda _headers: LOCAL, ide=page, stream=streams, body_max=settings.body_max, reader=reader
+        operations, callers.of_headers, ide=page, stream=streams, body_max=settings.body_max, reader=reader
     )
-    sockets = GraphQLSocket(operations.subscribe, lambda _headers, _payload: LOCAL, reader=reader)
+    sockets = GraphQLSocket(operations.subscribe, callers.of_socket, now=now, reader=reader)
     told = sdl()
 
     async def schema_file(_request: Request) -> PlainTextResponse:
@@ -158,8 +210,9 @@ def create_app(settings: Settings, clock: Clock = _now) -> Application:
     rest.router.redirect_slashes = False
     paths: dict[str, ASGIApp] = {
         "/graphql": view,
+        "/graphql/schema.graphql": CallersOnly(SecurityHeaders(rest), callers.of_headers),
         "/health": Alive(),
         "/ready": Ready(store.problems, overdue=lambda: runner.overdue(store, clock())),
     }
     served = Paths(SecurityHeaders(rest), http=paths, websocket={"/graphql": sockets})
-    return Application(FramingGuard(HostGuard(served, LOCAL_HOSTS)), streams, sockets)
+    return Application(FramingGuard(HostGuard(served, hosts_of(settings))), streams, sockets)

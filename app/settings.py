@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.deliveries.mail import smtp_url_fault
@@ -20,6 +20,18 @@ class Settings(BaseSettings):
     database_url: str = "sqlite+aiosqlite:///balance-gateway.db"
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    hosts: list[str] | None = None
+    jwt_key: SecretStr | None = None
+    jwt_jwks_allow_http: bool = False
+    jwt_jwks_url: str | None = None
+    jwt_jwks_cache_seconds: Annotated[float, Field(ge=1, le=3_600)] = 300.0
+    jwt_jwks_cool_down_seconds: Annotated[float, Field(ge=0.1, le=300)] = 10.0
+    jwt_algorithms: list[str] | None = None
+    jwt_issuer: Annotated[str | None, Field(min_length=1, max_length=2_048)] = None
+    jwt_audience: Annotated[str | None, Field(min_length=1, max_length=2_048)] = None
+    jwt_type: Annotated[str | None, Field(min_length=1, max_length=100)] = None
+    jwt_leeway_seconds: Annotated[float, Field(ge=0, le=60)] = 5.0
+    jwt_age_max_seconds: Annotated[float, Field(ge=60, le=31_536_000)] = 86_400.0
     currency: str = "EUR"
     balance_types: list[str] | None = None
     future_days_max: Annotated[int, Field(ge=0, le=36600)] = 3660
@@ -38,6 +50,52 @@ class Settings(BaseSettings):
     subscription_backlog: Annotated[int, Field(ge=1, le=1_000_000)] = 1_000
     graphiql: bool = True
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @property
+    def has_key(self) -> bool:
+        """Whether callers must bring a token."""
+        return self.jwt_key is not None or self.jwt_jwks_url is not None
+
+    @field_validator("hosts")
+    @classmethod
+    def _lower_hosts(cls, hosts: list[str] | None) -> list[str] | None:
+        if hosts is not None and not all(host.isascii() and host for host in hosts):
+            raise ValueError("give names without a port, in ASCII")
+        return None if hosts is None else [host.lower() for host in hosts]
+
+    @field_validator("jwt_key")
+    @classmethod
+    def _usable_key(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None:
+            from app.web.keys import key_from  # noqa: PLC0415 - a command pays for what it uses.
+
+            key_from(key.get_secret_value())
+        return key
+
+    @field_validator("jwt_jwks_url")
+    @classmethod
+    def _safe_address(cls, url: str | None, info: ValidationInfo) -> str | None:
+        from app.web.jwks import jwks_url_fault  # noqa: PLC0415 - as above.
+
+        if url is None:
+            return None
+        if info.data.get("jwt_key") is not None:
+            raise ValueError("a key is set too; give one of the two")
+        fault = jwks_url_fault(url, allow_http=info.data.get("jwt_jwks_allow_http", False))
+        if fault is not None:
+            raise ValueError(fault)
+        return url
+
+    @field_validator("jwt_algorithms")
+    @classmethod
+    def _fitting_algorithms(cls, names: list[str] | None, info: ValidationInfo) -> list[str] | None:
+        from app.web.keys import PUBLIC_ALGORITHMS, key_from  # noqa: PLC0415 - as above.
+
+        key = info.data.get("jwt_key")
+        fitting = PUBLIC_ALGORITHMS if key is None else key_from(key.get_secret_value()).algorithms
+        if names is not None and (not names or not fitting.issuperset(names)):
+            raise ValueError(f"give some of {', '.join(sorted(fitting))}; others do not go with the key")
+        return names
 
     @field_validator("database_url")
     @classmethod

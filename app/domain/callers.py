@@ -26,6 +26,10 @@ class Caller(NamedTuple):
     scopes: frozenset[Scope]
     units: frozenset[str] | None
     """Names of business units; None: all of them, also those that come into being later."""
+    issuer: str | None = None
+    """Who vouches for the subject; None: nobody, as there is no key."""
+    expires_at: float | None = None
+    """Until when it is vouched for, in seconds since the epoch; None: for ever."""
 
     def must(self, scope: Scope) -> None:
         """Raise FORBIDDEN where the caller lacks a scope."""
@@ -34,6 +38,10 @@ class Caller(NamedTuple):
 
     def may_see(self, unit: str) -> bool:
         return self.units is None or unit in self.units
+
+    def seconds_left(self, now: float) -> float | None:
+        """How long it is still vouched for; None: for ever."""
+        return None if self.expires_at is None else max(0.0, self.expires_at - now)
 
     @property
     def default_unit(self) -> str | None:

@@ -124,7 +124,7 @@ class GraphQLView:
         self._reader = reader or JsonReader()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = _headers(scope["headers"])
+        headers = joined_headers(scope["headers"])
         mutations = scope["method"] == "POST"
         media = self._media(scope, headers)
         if media is Media.HTML and self._ide is not None:
@@ -216,7 +216,7 @@ class GraphQLView:
         """The answer to what is no GraphQL request; `kept` says whether the connection is."""
         # A timeout before there is a request is the client's: its body did not come.
         status = 408 if refusal.code is Code.TIMEOUT else STATUSES.get(refusal.code, 400)
-        more = _more(refusal.code, refusal.extensions, allow=", ".join(sorted(self._methods)))
+        more = headers_for(refusal.code, refusal.extensions, allow=", ".join(sorted(self._methods)))
         if not kept:
             more.append((b"connection", b"close"))
         return _Reply(status, error_body(refusal.code, refusal.message, refusal.extensions), more)
@@ -234,7 +234,7 @@ class GraphQLView:
         if ran:
             return _Reply(200, body, [])
         status = STATUSES.get(code, 400 if media is Media.GRAPHQL else 200)
-        return _Reply(status, body, _more(code, extensions, allow="POST"))
+        return _Reply(status, body, headers_for(code, extensions, allow="POST"))
 
 
 async def _send(send: Send, media: Media | None, reply: _Reply) -> None:
@@ -245,7 +245,8 @@ async def _send(send: Send, media: Media | None, reply: _Reply) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-def _headers(pairs: _Pairs) -> Headers:
+def joined_headers(pairs: list[tuple[bytes, bytes]]) -> Headers:
+    """A request's headers by name."""
     headers = dict(pairs)
     if len(headers) != len(pairs):
         headers = {}
@@ -267,7 +268,7 @@ def _check_get(headers: Headers) -> None:
         raise Refusal(Code.CSRF_PREVENTION, message)
 
 
-def _more(code: Code | None, extensions: Mapping[str, Any], *, allow: str) -> _Pairs:
+def headers_for(code: Code | None, extensions: Mapping[str, Any], *, allow: str) -> list[tuple[bytes, bytes]]:
     """The headers that a code calls for."""
     if code is Code.UNAUTHENTICATED:
         return [(b"www-authenticate", b"Bearer")]

@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator
+import time
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 
 import structlog
@@ -24,15 +25,26 @@ _HEADERS = [
 ]
 _COMPLETE = b"event: complete\ndata:\n\n"
 _INTERNAL = Refusal(Code.INTERNAL, "Internal error.")
+_EXPIRED = Refusal(Code.UNAUTHENTICATED, "The token has expired.")
 
 _log = structlog.get_logger(__name__)
 
 
 class EventStream:
-    """Answers requests with a stream of results. See app.web.graphql.Stream."""
+    """Answers requests with a stream of results, until the caller's token expires. See app.web.graphql.Stream.
 
-    def __init__(self, subscribe: Subscribe, *, keep_alive_seconds: float = KEEP_ALIVE_SECONDS) -> None:
+    now: the time, in seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        subscribe: Subscribe,
+        *,
+        now: Callable[[], float] = time.time,
+        keep_alive_seconds: float = KEEP_ALIVE_SECONDS,
+    ) -> None:
         self._subscribe = subscribe
+        self._now = now
         self._keep_alive_seconds = keep_alive_seconds
         self._streams: set[asyncio.Task[None]] = set()
 
@@ -48,15 +60,16 @@ class EventStream:
         streaming = asyncio.ensure_future(self._streamed(answer, send))
         self._streams.add(streaming)
         gone = asyncio.ensure_future(_gone(receive))
+        left = caller.seconds_left(self._now())
         try:
-            await asyncio.wait({streaming, gone}, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait({streaming, gone}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._streams.discard(streaming)
             for task in (streaming, gone):
                 task.cancel()
             await asyncio.gather(streaming, gone, return_exceptions=True)
         with suppress(OSError):
-            await send({"type": "http.response.body", "body": b""})
+            await send({"type": "http.response.body", "body": b"" if done else _refused(_EXPIRED)})
 
     async def close(self) -> None:
         """End all streams; clients connect anew, and resume by their place."""
@@ -76,10 +89,10 @@ class EventStream:
             except StopAsyncIteration:
                 last = _COMPLETE
             except Refusal as refusal:
-                last = _next(json.dumps({"errors": [refusal_json(refusal)]}).encode()) + _COMPLETE
+                last = _refused(refusal)
             except Exception as error:  # noqa: BLE001 - the client is told nothing of it.
                 _log.exception("stream_failed", error=type(error).__name__)
-                last = _next(json.dumps({"errors": [refusal_json(_INTERNAL)]}).encode()) + _COMPLETE
+                last = _refused(_INTERNAL)
             finally:
                 if coming is not None:
                     coming.cancel()
@@ -95,3 +108,8 @@ async def _gone(receive: Receive) -> None:
 def _next(body: bytes) -> bytes:
     """A result as an event; JSON text has no line break of its own."""
     return b"event: next\ndata: " + body + b"\n\n"
+
+
+def _refused(refusal: Refusal) -> bytes:
+    """The end of a stream that the gateway ends."""
+    return _next(json.dumps({"errors": [refusal_json(refusal)]}).encode()) + _COMPLETE

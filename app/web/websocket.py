@@ -6,6 +6,7 @@ a socket has no status, and no idempotency key, to tell what became of one.
 
 import asyncio
 import json
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing, suppress
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 from app.domain.callers import Caller
 from app.domain.refusals import Code, Refusal
 from app.web.bodies import JsonReader, asked_from
+from app.web.graphql import joined_headers
 from app.web.operations import Answered, Asked, Subscribe, refusal_json
 
 PROTOCOL = "graphql-transport-ws"
@@ -29,6 +31,8 @@ MESSAGE_MAX = 1_000_000
 PING_SECONDS = 20.0
 SEND_SECONDS = 20.0
 """How long a client may take to read what it is sent."""
+TOKEN_SECONDS = 60.0
+"""After how long a token is looked at again while its socket is open, where it does not expire before."""
 REASON_MAX = 120
 ID_MAX = 255
 
@@ -52,6 +56,7 @@ class _Limits(NamedTuple):
     message_max: int
     ping_seconds: float
     send_seconds: float
+    token_seconds: float
 
 
 class GraphQLSocket:
@@ -59,7 +64,8 @@ class GraphQLSocket:
 
     subscribe: runs operations.
     caller_of: who asks, by the headers of the upgrade and the payload of connection_init; raises
-        Refusal(UNAUTHENTICATED). May be a coroutine function.
+        Refusal(UNAUTHENTICATED). May be a coroutine function. It is asked again for each operation and once a minute.
+    now: the time, in seconds since the epoch.
     """
 
     def __init__(
@@ -72,17 +78,20 @@ class GraphQLSocket:
         message_max: int = MESSAGE_MAX,
         ping_seconds: float = PING_SECONDS,
         send_seconds: float = SEND_SECONDS,
+        token_seconds: float = TOKEN_SECONDS,
+        now: Callable[[], float] = time.time,
         reader: JsonReader | None = None,
     ) -> None:
         self.subscribe = subscribe
         self.caller_of = caller_of
-        self.limits = _Limits(init_seconds, operations_max, message_max, ping_seconds, send_seconds)
+        self.now = now
+        self.limits = _Limits(init_seconds, operations_max, message_max, ping_seconds, send_seconds, token_seconds)
         self.reader = reader or JsonReader()
         self._conversations: set[_Conversation] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()  # websocket.connect
-        headers = dict(scope["headers"])
+        headers = joined_headers(scope["headers"])
         if not _is_of_this_site(headers):
             await send({"type": "websocket.close", "code": 1008})
             return
@@ -124,7 +133,8 @@ class _Conversation:
         self._receive = receive
         self._send = send
         self._sending = asyncio.Lock()
-        self._caller: Caller | None = None
+        self._payload: dict[str, Any] | None = None
+        self._admission = asyncio.Event()
         self._is_begun = False
         self._is_alive = True
         self._operations: dict[str, asyncio.Task[None]] = {}
@@ -136,7 +146,10 @@ class _Conversation:
             self._end.set_result(close)
 
     async def run(self) -> None:
-        tasks = [asyncio.ensure_future(self._watched(work)) for work in (self._listen, self._ping, self._expect)]
+        tasks = [
+            asyncio.ensure_future(self._watched(work))
+            for work in (self._listen, self._ping, self._expect, self._attend)
+        ]
         try:
             close = await self._end
         finally:
@@ -207,15 +220,31 @@ class _Conversation:
             raise Close(4429, "Too many initialisation requests")
         self._is_begun = True
         _check_payload(payload)
-        try:
-            caller = self._of.caller_of(self._headers, payload)
-            self._caller = caller if isinstance(caller, Caller) else await caller
-        except Refusal as refusal:
-            raise Close(4403, refusal.message) from refusal
+        self._payload = payload
+        await self._admitted()
+        self._admission.set()
         await self._tell({"type": "connection_ack"})
 
+    async def _admitted(self) -> Caller:
+        """Who asks, now: a token that was good may be so no more."""
+        try:
+            caller = self._of.caller_of(self._headers, self._payload)
+            return caller if isinstance(caller, Caller) else await caller
+        except Refusal as refusal:
+            code = 1013 if refusal.code is Code.UNAVAILABLE else 4403
+            raise Close(code, refusal.message) from refusal
+
+    async def _attend(self) -> None:
+        """End the conversation when the token does."""
+        await self._admission.wait()
+        while True:
+            left = (await self._admitted()).seconds_left(self._of.now())
+            if left is None:
+                return
+            await asyncio.sleep(min(left, self._of.limits.token_seconds))
+
     def _subscribe(self, given: Any, payload: Any) -> None:
-        if self._caller is None:
+        if not self._admission.is_set():
             raise Close(4401, "Unauthorized")
         name = _id(given)
         if not isinstance(payload, dict):
@@ -227,7 +256,7 @@ class _Conversation:
         except Refusal as refusal:
             raise Close(4400, "Invalid message: " + refusal.message) from refusal
         is_full = len(self._operations) >= self._of.limits.operations_max
-        work = self._refuse_one(name) if is_full else self._operate(name, asked, self._caller)
+        work = self._refuse_one(name) if is_full else self._operate(name, asked)
         task = self._operations[name] = asyncio.ensure_future(work)
         task.add_done_callback(lambda done: self._forget(name, done))
 
@@ -240,9 +269,9 @@ class _Conversation:
         refusal = Refusal(Code.RATE_LIMITED, f"A socket has at most {limit} operations at once.", limit=limit)
         await self._watched(lambda: self._tell_error(name, [refusal_json(refusal)]))
 
-    async def _operate(self, name: str, asked: Asked, caller: Caller) -> None:
+    async def _operate(self, name: str, asked: Asked) -> None:
         async def work() -> None:
-            answer = await self._of.subscribe(asked, caller, mutations=False)
+            answer = await self._of.subscribe(asked, await self._admitted(), mutations=False)
             if isinstance(answer, Answered) and not answer.ran:
                 await self._tell_error(name, json.loads(answer.body)["errors"])
                 return

@@ -76,7 +76,7 @@ class Runner:
         if isinstance(source, ExecutionResult):
             told = [_told(error, Code.BAD_REQUEST) for error in source.errors or ()]
             return _refused(Code(told[0]["extensions"]["code"]), told)
-        key = (operation, _canonical(asked.variables), caller)
+        key = (operation, _canonical(asked.variables), caller._replace(expires_at=None))
         return self._answers(source, operation, variables, caller, key)
 
     async def _answers(

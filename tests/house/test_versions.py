@@ -30,7 +30,16 @@ SAFE_SINCE = {
 }
 """The first version of each package that has no known weakness. Where one isn't installed, it can't be weak."""
 
-ALWAYS_INSTALLED = {"strawberry-graphql", "graphql-core", "starlette", "uvicorn", "h11", "orjson", "websockets"}
+ALWAYS_INSTALLED = {
+    "strawberry-graphql",
+    "graphql-core",
+    "starlette",
+    "uvicorn",
+    "h11",
+    "orjson",
+    "pyjwt",
+    "websockets",
+}
 
 
 def installed(package: str) -> Version | None:

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,8 +14,10 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from app.web import ide
+from tests.servers import serving as serving_gateway
 from tests.web.browser import Tab, browsing
 from tests.web.servers import Reply, Served, serving
+from tests.web.tokens import SECRET, claims, signed
 
 ELSEWHERE = "http://127.0.0.2:9"
 """Another host than the gateway's, where nobody listens."""
@@ -81,6 +84,52 @@ def test_graphiql_sends_headers_and_keeps_them_nowhere(tab: Tab, gateway_url: st
     for key in ("graphiql:queries", "graphiql:tabState"):
         tab.wait_for(f"(localStorage.getItem('{key}') ?? '').includes('accounts')")
     assert "in confidence" not in tab.value("JSON.stringify([localStorage, sessionStorage]) + document.cookie")
+
+
+def _write_headers(tab: Tab, text: str) -> None:
+    """Write into GraphiQL's editor of headers, in place of what stands there."""
+    tab.value("[...document.querySelectorAll('button')].find(button => button.innerText === 'Headers').click()")
+    editor = "document.querySelector('.graphiql-editor-tool .graphiql-editor:not(.hidden) .CodeMirror')"
+    tab.wait_for("document.querySelectorAll('.graphiql-editor-tool .graphiql-editor:not(.hidden)').length === 1")
+    tab.value(f"{editor}.CodeMirror.setValue({json.dumps(text)})")
+
+
+def _write_query(tab: Tab, text: str) -> None:
+    tab.value(f"document.querySelector('.graphiql-query-editor .CodeMirror').CodeMirror.setValue({json.dumps(text)})")
+
+
+def _kept(tab: Tab) -> str:
+    """All that a page can leave in a browser: storages, cookies, its address and the names of databases and caches."""
+    found: str = tab.value(
+        "Promise.all([indexedDB.databases(), caches.keys()]).then(kept => JSON.stringify("
+        "[localStorage, sessionStorage, document.cookie, location.href, window.name, history.state, kept]))"
+    )
+    return found
+
+
+def test_graphiql_has_a_token_in_memory_alone_and_opens_sockets_with_it(
+    tab: Tab, empty_database_url: str, tmp_path: Path
+) -> None:
+    with serving_gateway(empty_database_url, tmp_path, jwt_key=SECRET) as gateway:
+        _open_graphiql(tab, gateway.url)
+        _execute(tab, "UNAUTHENTICATED")
+        token = signed(claims(time.time(), iss=None, aud=None, scope="accounts:read events:read"))
+        _write_headers(tab, json.dumps({"Authorization": f"Bearer {token}"}))
+        _execute(tab, '"nodes": []')
+        _write_query(tab, "subscription { nonsense: events { nothing } }")
+        _execute(tab, "GRAPHQL_VALIDATION_FAILED")
+        _write_query(tab, "{ viewer { subject } }")
+        _execute(tab, '"subject": "ada"')
+        for key in ("graphiql:queries", "graphiql:tabState"):
+            tab.wait_for(f"(localStorage.getItem('{key}') ?? '').includes('viewer')")
+        for part in (token, *token.split(".")):
+            assert part not in _kept(tab)
+            assert not any(part in address for address in tab.requested)
+        # Whoever comes to the page after that is nobody.
+        _open_graphiql(tab, gateway.url)
+        _write_query(tab, "{ viewer { subject } }")
+        _execute(tab, "UNAUTHENTICATED")
+        assert token not in gateway.log()
 
 
 def test_the_plain_form_runs_a_query_and_asks_nobody_else(tab: Tab, gateway_url: str) -> None:

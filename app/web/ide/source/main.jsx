@@ -15,10 +15,23 @@ const address = new URL("/graphql", window.location.href);
 const socket = new URL(address);
 socket.protocol = socket.protocol.replace("http", "ws");
 
-const fetcher = createGraphiQLFetcher({
-  url: address.href,
-  wsClient: createClient({ url: socket.href, lazy: true }),
-});
+// A socket is opened with the headers of the page, as its token is among them; other headers take another socket.
+let client, openedWith;
+
+function clientFor(headers) {
+  const given = JSON.stringify(headers);
+  if (given !== openedWith) {
+    client?.dispose();
+    client = createClient({ url: socket.href, lazy: true, connectionParams: headers });
+    openedWith = given;
+  }
+  return client;
+}
+
+function fetcher(params, options) {
+  const wsClient = clientFor(options?.headers ?? {});
+  return createGraphiQLFetcher({ url: address.href, wsClient })(params, options);
+}
 
 createRoot(place).render(
   createElement(
