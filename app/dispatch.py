@@ -24,7 +24,7 @@ from app.domain.records import Contact
 from app.domain.refusals import Refusal
 from app.store.receivers import MAIL, WEBHOOK, Delivery, Receiver
 from app.store.sources import CONTACTS
-from app.store.store import Store, Work
+from app.store.store import Reading, Store, Work
 
 LEASE = timedelta(seconds=90)
 ROUND = timedelta(seconds=20)
@@ -58,7 +58,7 @@ class Attempt(NamedTuple):
     delivery: Delivery
     event: Event | None
     outcome: Outcome | None
-    """None: it was not tried, as something of its subject waits before it."""
+    """None: it was not tried, as something of its subject waits before it, or the round is over."""
 
 
 def backoff(attempts: int, chance: float) -> timedelta:
@@ -133,24 +133,25 @@ class Dispatcher:
     async def concerned(self) -> list[int]:
         """The receivers that nobody serves and for whom there is something to do now."""
         now = self._clock()
-        found = []
         async with self._store.reading(None) as reads:
-            for receiver in await reads.receivers.idle(now, kinds=self._kinds):
-                if receiver.retry_at is not None and receiver.retry_at > now:
-                    continue
-                if await reads.receivers.is_due(receiver.id, now):
-                    found.append(receiver.id)
-                    continue
-                end = (await reads.log.bounds()).end
-                after = max(receiver.position, self._seen.get(receiver.id, 0))
-                if after < end and (
-                    await reads.log.page(_asked(receiver), after=after, until=end, limit=1)
-                    or end - receiver.position > CATCH_UP
-                ):
-                    found.append(receiver.id)
-                else:
-                    self._seen[receiver.id] = end
-        return found
+            idle = await reads.receivers.idle(now, kinds=self._kinds)
+            if not idle:
+                return []
+            due = await reads.receivers.due(now)
+            end = (await reads.log.bounds()).end
+            return [each.id for each in idle if each.id in due or await self._has_news(reads, each, end)]
+
+    async def _has_news(self, reads: Reading, receiver: Receiver, end: int) -> bool:
+        """Whether the log holds something for a receiver, up to its end."""
+        after = max(receiver.position, self._seen.get(receiver.id, 0))
+        if after >= end:
+            return False
+        if end - receiver.position > CATCH_UP or await reads.log.page(
+            _asked(receiver), after=after, until=end, limit=1
+        ):
+            return True
+        self._seen[receiver.id] = end
+        return False
 
     async def _served(self, number: int) -> None:
         try:
@@ -192,6 +193,8 @@ class Dispatcher:
         async def one(delivery: Delivery) -> Attempt:
             async with seats:
                 event = events.get(delivery.event_id)
+                if self._clock() - now > ROUND:
+                    return Attempt(delivery, event, None)
                 gone = Outcome(delivered=True, gone=False, error=None)
                 return Attempt(delivery, event, gone if event is None else await self._sent(receiver, event, delivery))
 
@@ -205,8 +208,6 @@ class Dispatcher:
             waiting = await reads.receivers.waiting_subjects(receiver.id)
         subjects: dict[tuple[str, int], list[Attempt]] = {}
         for event in page:
-            if receiver.failures and event.time < now - TRIED_FOR:
-                continue  # Whoever was away for so long is not told of it any more.
             for target in _targets(receiver, event):
                 delivery = Delivery(event.id, target, event.subject, 0, now, now)
                 subjects.setdefault((event.subject, target), []).append(Attempt(delivery, event, None))
@@ -284,10 +285,15 @@ class Dispatcher:
 
         async def act(work: Work) -> Receiver | None:
             lease_until = now + LEASE if goes_on else None
+            if pause is not None:
+                # Nobody is there: what happened too long ago is set aside, tried or not, and the log is let go.
+                changes["position"] = max(position, await work.keeping.first_since(now - TRIED_FOR) - 1)
             if not await work.receivers.keep(receiver, lease_until=lease_until, **changes):
                 return None
             await work.receivers.done(receiver.id, [*taken, *aside])
             await work.receivers.postpone(receiver.id, late)
+            if pause is not None:
+                await work.receivers.set_aside(receiver.id, now - TRIED_FOR)
             return await work.receivers.by_id(receiver.id) if goes_on else None
 
         return await self._store.work(None, act)

@@ -87,14 +87,18 @@ class Receivers:
         return True
 
     async def idle(self, now: datetime, *, kinds: Collection[str]) -> list[Receiver]:
-        """The receivers that nobody holds."""
-        where = and_(r.c.kind.in_(sorted(kinds)), or_(r.c.lease_until.is_(None), r.c.lease_until <= now))
+        """The receivers that nobody holds, save those that are left alone for a while."""
+        where = and_(
+            r.c.kind.in_(sorted(kinds)),
+            or_(r.c.lease_until.is_(None), r.c.lease_until <= now),
+            or_(r.c.retry_at.is_(None), r.c.retry_at <= now),
+        )
         return [_receiver(row) for row in await self._connection.execute(_RECEIVER.where(where).order_by(r.c.id))]
 
-    async def is_due(self, number: int, now: datetime) -> bool:
-        """Whether something that waits for a receiver is due."""
-        where = and_(d.c.receiver_id == number, d.c.retry_at <= now)
-        return (await self._connection.execute(select(d.c.event_id).where(where).limit(1))).first() is not None
+    async def due(self, now: datetime) -> set[int]:
+        """The receivers for whom something that waits is due."""
+        statement = select(d.c.receiver_id).where(d.c.retry_at <= now).distinct()
+        return set((await self._connection.execute(statement)).scalars())
 
     async def take(self, number: int, *, now: datetime, lease_until: datetime) -> Receiver | None:
         """Hold a receiver that nobody holds; None where somebody does."""
@@ -153,6 +157,10 @@ class Receivers:
                     d.c.receiver_id == number, d.c.event_id == delivery.event_id, d.c.target == delivery.target
                 )
             )
+
+    async def set_aside(self, number: int, before: datetime) -> None:
+        """Forget what waits since before a moment."""
+        await self._connection.execute(delete(d).where(d.c.receiver_id == number, d.c.first_at <= before))
 
     async def waiting_counts(self, numbers: Sequence[int]) -> dict[int, int]:
         """How many deliveries wait for each receiver."""
