@@ -235,6 +235,16 @@ class Dispatcher:
         return done
 
     async def _sent(self, receiver: Receiver, event: Event, delivery: Delivery) -> Outcome:
+        """What came of an attempt; what nobody foresaw is a failure of this event alone, and in the log."""
+        try:
+            return await self._tried(receiver, event, delivery)
+        except Refusal:
+            raise
+        except Exception as error:  # noqa: BLE001 - others are told whatever happened to this one.
+            _log.exception("delivery_failed", receiver=receiver.id, error=type(error).__name__)
+            return Outcome(delivered=False, gone=False, error="the gateway could not send it")
+
+    async def _tried(self, receiver: Receiver, event: Event, delivery: Delivery) -> Outcome:
         if receiver.kind == MAIL:
             return await self._mailed(event, delivery.target)
         assert receiver.url is not None

@@ -198,7 +198,8 @@ async def measure(kind: str, url: str, subscribers: int, writes: int) -> None:
         high = statistics.quantiles(took, n=100)[98] * 1000
         print(
             f"{kind}: {subscribers} subscribers, {writes} writes: from the commit to the last one {low:.1f} ms "
-            f"(median), {high:.1f} ms (p99); {memory / 1000:.1f} kB a subscriber, {lived / 1000:.1f} kB after the writes"
+            f"(median), {high:.1f} ms (p99); {memory / 1000:.1f} kB a subscriber, {lived / 1000:.1f} "
+            "kB after the writes"
         )
 
 

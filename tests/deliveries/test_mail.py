@@ -81,7 +81,9 @@ async def test_why_a_message_was_not_taken_is_told_in_few_words(box: Box) -> Non
     assert gone.startswith("the mail server does not answer")
 
 
-@pytest.mark.parametrize("address", ["a@b.example\r\nBcc: c@d.example", "a@b.example\n", "no address", ""])
+@pytest.mark.parametrize(
+    "address", ["a@b.example\r\nBcc: c@d.example", "a@b.example\n", "no address", "", "@", "<", "a@", '"', "a@b, c@d"]
+)
 async def test_an_address_writes_no_header_of_its_own(box: Box, address: str) -> None:
     mailer = Mailer(f"smtp://127.0.0.1:{box.port}", "gateway@bank.example")
     assert await mailer.send(address, "s", "t", message_id="m", now=NOW) == "the address is not valid"
