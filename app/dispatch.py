@@ -209,7 +209,8 @@ class Dispatcher:
         subjects: dict[tuple[str, int], list[Attempt]] = {}
         for event in page:
             for target in _targets(receiver, event):
-                delivery = Delivery(event.id, target, event.subject, 0, now, now)
+                since = event.time if receiver.failures >= FAILURES_MAX else now
+                delivery = Delivery(event.id, target, event.subject, 0, since, now)
                 subjects.setdefault((event.subject, target), []).append(Attempt(delivery, event, None))
         seats = asyncio.Semaphore(AT_ONCE)
 
@@ -281,13 +282,15 @@ class Dispatcher:
         late = [delivery for delivery in late if now - delivery.first_at < TRIED_FOR]
         late += [attempt.delivery for attempt in attempts if attempt.outcome is None]
         failures = 0 if taken else receiver.failures + len(tried)
-        pause = backoff(failures - FAILURES_MAX + 1, self._chance()) if failures >= FAILURES_MAX else None
-        goes_on = goes_on and pause is None
-        changes: dict[str, object] = {
-            "position": position,
-            "failures": failures,
-            "retry_at": None if pause is None else now + pause,
-        }
+        # One event may be all that a receiver chokes on: once that is set aside, the next one is tried at once. Where
+        # that is as old and fails at its first attempt, nobody is there.
+        is_dead = any(delivery.attempts == 1 for delivery in aside)
+        pauses = bool(tried) and failures >= FAILURES_MAX and (is_dead or not aside)
+        pause = backoff(failures - FAILURES_MAX + 1, self._chance()) if pauses else None
+        goes_on = pause is None and (goes_on or bool(aside))
+        changes: dict[str, object] = {"position": position, "failures": failures}
+        if pause is not None:
+            changes["retry_at"] = now + pause
         if taken:
             changes["last_delivered_at"] = now
         if tried:
@@ -295,14 +298,13 @@ class Dispatcher:
 
         async def act(work: Work) -> Receiver | None:
             lease_until = now + LEASE if goes_on else None
-            if pause is not None:
-                # Nobody is there: what happened too long ago is set aside, tried or not, and the log is let go.
+            if is_dead:  # What happened too long ago is set aside, tried or not, and the log is let go.
                 changes["position"] = max(position, await work.keeping.first_since(now - TRIED_FOR) - 1)
             if not await work.receivers.keep(receiver, lease_until=lease_until, **changes):
                 return None
             await work.receivers.done(receiver.id, [*taken, *aside])
             await work.receivers.postpone(receiver.id, late)
-            if pause is not None:
+            if is_dead:
                 await work.receivers.set_aside(receiver.id, now - TRIED_FOR)
             return await work.receivers.by_id(receiver.id) if goes_on else None
 

@@ -96,8 +96,8 @@ class Receivers:
         return [_receiver(row) for row in await self._connection.execute(_RECEIVER.where(where).order_by(r.c.id))]
 
     async def due(self, now: datetime) -> set[int]:
-        """The receivers for whom something that waits is due."""
-        statement = select(d.c.receiver_id).where(d.c.retry_at <= now).distinct()
+        """The receivers for whom the first that waits of some subject is due."""
+        statement = _FIRSTS.where(d.c.retry_at <= now).with_only_columns(d.c.receiver_id).distinct()
         return set((await self._connection.execute(statement)).scalars())
 
     async def take(self, number: int, *, now: datetime, lease_until: datetime) -> Receiver | None:
@@ -119,19 +119,7 @@ class Receivers:
 
     async def waiting(self, number: int, limit: int) -> list[Delivery]:
         """The first delivery of each subject and target that waits for a receiver; those that are due soonest first."""
-        first = (
-            select(func.min(d.c.event_id).label("event_id"), d.c.subject, d.c.target)
-            .where(d.c.receiver_id == number)
-            .group_by(d.c.subject, d.c.target)
-            .subquery()
-        )
-        statement = (
-            select(*(d.c[name] for name in Delivery._fields))
-            .join(first, and_(d.c.event_id == first.c.event_id, d.c.target == first.c.target))
-            .where(d.c.receiver_id == number)
-            .order_by(d.c.retry_at, d.c.event_id)
-            .limit(limit)
-        )
+        statement = _FIRSTS.where(d.c.receiver_id == number).order_by(d.c.retry_at, d.c.event_id).limit(limit)
         return [Delivery._make(row) for row in await self._connection.execute(statement)]
 
     async def waiting_subjects(self, number: int) -> set[tuple[str, int]]:
@@ -177,6 +165,16 @@ class Receivers:
 
 MAIL_ID = 0
 
+_first = (
+    select(d.c.receiver_id, d.c.target, func.min(d.c.event_id).label("event_id"))
+    .group_by(d.c.receiver_id, d.c.target, d.c.subject)
+    .subquery("first")
+)
+_FIRSTS = select(*(d.c[name] for name in Delivery._fields)).join(
+    _first,
+    and_(_first.c.receiver_id == d.c.receiver_id, _first.c.target == d.c.target, _first.c.event_id == d.c.event_id),
+)
+"""Of each subject, the delivery that nothing waits before."""
 
 _RECEIVER = select(
     r.c.id,

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+SECONDS = 30
+"""How long a test waits for what has to come."""
 OK = b"HTTP/1.1 204 No Content\r\n\r\n"
 
 Answer = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
@@ -18,11 +20,17 @@ class Receiver:
     def __init__(self, answer: bytes | Answer) -> None:
         self._answer = answer
         self.requests: list[bytes] = []
+        self._news = asyncio.Condition()
         self.port = 0
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/"
+
+    async def has(self, count: int) -> None:
+        """Wait until so many requests have come."""
+        async with asyncio.timeout(SECONDS), self._news:
+            await self._news.wait_for(lambda: len(self.requests) >= count)
 
     @property
     def events(self) -> list[Any]:
@@ -36,7 +44,9 @@ class Receiver:
                 int(line[16:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length: ")
             )
             request = head + await reader.readexactly(length)
-            self.requests.append(request)
+            async with self._news:
+                self.requests.append(request)
+                self._news.notify_all()
             if isinstance(self._answer, bytes):
                 writer.write(self._answer)
                 await writer.drain()
