@@ -86,7 +86,8 @@ class Dispatcher:
         self._source = source
         self._clock = clock
         self._chance = chance
-        self._kinds = [WEBHOOK] if mailer is None else [WEBHOOK, MAIL]
+        self.kinds = [WEBHOOK] if mailer is None else [WEBHOOK, MAIL]
+        """Which receivers it serves."""
         self._seen: dict[int, int] = {}
         self._serving: dict[int, asyncio.Task[None]] = {}
         self._woken = asyncio.Event()
@@ -134,7 +135,7 @@ class Dispatcher:
         """The receivers that nobody serves and for whom there is something to do now."""
         now = self._clock()
         async with self._store.reading(None) as reads:
-            idle = await reads.receivers.idle(now, kinds=self._kinds)
+            idle = await reads.receivers.idle(now, kinds=self.kinds)
             if not idle:
                 return []
             due = await reads.receivers.due(now)

@@ -155,10 +155,14 @@ class Receivers:
         statement = select(d.c.receiver_id, func.count()).where(d.c.receiver_id.in_(numbers)).group_by(d.c.receiver_id)
         return {row[0]: int(row[1]) for row in await self._connection.execute(statement)}
 
-    async def first_needed(self) -> int | None:
-        """The first place in the log that a receiver still needs; None where there is no receiver."""
-        told = (await self._connection.execute(select(func.min(r.c.position)))).scalar()
-        waits = (await self._connection.execute(select(func.min(d.c.event_id)))).scalar()
+    async def first_needed(self, *, kinds: Collection[str]) -> int | None:
+        """The first place in the log that a receiver of these kinds still needs; None where there is no receiver."""
+        where = r.c.kind.in_(sorted(kinds))
+        told = (await self._connection.execute(select(func.min(r.c.position)).where(where))).scalar()
+        numbers = select(r.c.id).where(where)
+        waits = (
+            await self._connection.execute(select(func.min(d.c.event_id)).where(d.c.receiver_id.in_(numbers)))
+        ).scalar()
         needed = [place for place in (None if told is None else told + 1, waits) if place is not None]
         return min(needed) if needed else None
 

@@ -15,6 +15,7 @@ from app.deliveries.webhooks import WebhookSender
 from app.dispatch import BACKOFF_MAX, FAILURES_MAX, LEASE, Dispatcher, backoff
 from app.domain.callers import LOCAL
 from app.runner import Runner
+from app.store.receivers import WEBHOOK
 from tests.asking import Gateway
 from tests.deliveries.receiving import OK, SECONDS, Answer, Receiver, event_of, receiving
 
@@ -241,7 +242,7 @@ async def test_a_receiver_that_is_never_there_is_probed_and_holds_nothing_back_f
         assert took >= timedelta(hours=70)
         assert len(receiver.requests) < before + 100
     async with bank.gateway.store.reading(None) as reads:
-        assert await reads.receivers.first_needed() == await reads.log.newest() + 1
+        assert await reads.receivers.first_needed(kinds=[WEBHOOK]) == await reads.log.newest() + 1
 
 
 async def test_a_receiver_that_is_there_again_is_told_all_that_waits(bank: Bank) -> None:
@@ -265,7 +266,7 @@ async def test_a_receiver_that_is_there_again_is_told_all_that_waits(bank: Bank)
 
 async def test_retention_takes_no_event_that_waits(bank: Bank) -> None:
     is_well = False
-    runner = Runner(bank.gateway.store, clock=bank.clock, retention=timedelta(hours=1), dispatcher=None)
+    runner = Runner(bank.gateway.store, clock=bank.clock, retention=timedelta(hours=1), dispatcher=bank.dispatcher)
     async with receiving(refusing(lambda _event: not is_well)) as receiver:
         await bank.webhook(receiver.url)
         event = await bank.add(1, 1)
