@@ -24,7 +24,7 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 ACCOUNT = """mutation ($name: String!) {
   createAccount(input: {name: $name, externalId: $name, contractorId: "contractor_1"}) { userErrors { message } } }"""
-WEBHOOK = """mutation ($url: String!, $types: [String!], $unit: String) {
+CREATE = """mutation ($url: String!, $types: [String!], $unit: String) {
   createWebhook(input: {url: $url, eventTypes: $types, businessUnit: $unit}) {
     webhook { id pendingCount lastError } secret userErrors { message } } }"""
 ADD = """mutation ($account: ID!, $amount: Decimal!) { createBankAccountBalance(bankAccountId: $account, input:
@@ -51,7 +51,7 @@ class Bank:
         return self.gateway.now
 
     async def webhook(self, url: str, **more: Any) -> str:
-        made = (await self.gateway.ask(WEBHOOK, url=url, **more)).sound()["createWebhook"]
+        made = (await self.gateway.ask(CREATE, url=url, **more)).sound()["createWebhook"]
         assert made["userErrors"] == []
         return str(made["webhook"]["id"])
 
