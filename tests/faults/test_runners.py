@@ -7,9 +7,12 @@ import signal
 from collections import Counter
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
 
 import pytest
 
+from tests import servers
 from tests.databases import free_port
 from tests.faults.cycles import ACCOUNTS, DAYS, FAULTY, late, started
 from tests.faults.runner_program import ACCOUNTS_A_WORK, CLOSING, DELIVERING
@@ -153,3 +156,20 @@ async def test_a_clock_that_goes_back_closes_nothing_again_and_one_that_runs_ahe
         await state.make_up(timedelta(days=-2))
         assert await state.log() == done
         assert await state.violations() == []
+
+
+async def test_a_gateway_whose_closings_are_late_is_ready_and_says_which(database_url: str, tmp_path: Path) -> None:
+    async with late(database_url, "NO", "SE") as state:
+        with servers.serving(database_url, tmp_path, runner="false") as gateway:
+            status, told = await asyncio.to_thread(ready, gateway.url)
+            assert (status, told["status"], len(told["overdue"])) == (200, "ready", 2)
+            for code, sentence in zip(("NO", "SE"), told["overdue"], strict=True):
+                assert sentence.startswith(f"Division {code} (default): the closing of ")
+                assert sentence.endswith("T12:00:00Z is overdue.")
+            await state.make_up()
+            assert await asyncio.to_thread(ready, gateway.url) == (200, {"status": "ready"})
+
+
+def ready(url: str) -> tuple[int, Any]:
+    with urlopen(f"{url}/ready", timeout=30) as answer:
+        return answer.status, json.load(answer)
