@@ -24,7 +24,7 @@ from app.domain.records import Contact
 from app.domain.refusals import Refusal
 from app.store.receivers import MAIL, WEBHOOK, Delivery, Receiver
 from app.store.sources import CONTACTS
-from app.store.store import Store, Work
+from app.store.store import Reading, Store, Work
 
 LEASE = timedelta(seconds=90)
 ROUND = timedelta(seconds=20)
@@ -58,7 +58,7 @@ class Attempt(NamedTuple):
     delivery: Delivery
     event: Event | None
     outcome: Outcome | None
-    """None: it was not tried, as something of its subject waits before it."""
+    """None: it was not tried, as something of its subject waits before it, or the round is over."""
 
 
 def backoff(attempts: int, chance: float) -> timedelta:
@@ -86,7 +86,8 @@ class Dispatcher:
         self._source = source
         self._clock = clock
         self._chance = chance
-        self._kinds = [WEBHOOK] if mailer is None else [WEBHOOK, MAIL]
+        self.kinds = [WEBHOOK] if mailer is None else [WEBHOOK, MAIL]
+        """Which receivers it serves."""
         self._seen: dict[int, int] = {}
         self._serving: dict[int, asyncio.Task[None]] = {}
         self._woken = asyncio.Event()
@@ -133,24 +134,25 @@ class Dispatcher:
     async def concerned(self) -> list[int]:
         """The receivers that nobody serves and for whom there is something to do now."""
         now = self._clock()
-        found = []
         async with self._store.reading(None) as reads:
-            for receiver in await reads.receivers.idle(now, kinds=self._kinds):
-                if receiver.retry_at is not None and receiver.retry_at > now:
-                    continue
-                if await reads.receivers.is_due(receiver.id, now):
-                    found.append(receiver.id)
-                    continue
-                end = (await reads.log.bounds()).end
-                after = max(receiver.position, self._seen.get(receiver.id, 0))
-                if after < end and (
-                    await reads.log.page(_asked(receiver), after=after, until=end, limit=1)
-                    or end - receiver.position > CATCH_UP
-                ):
-                    found.append(receiver.id)
-                else:
-                    self._seen[receiver.id] = end
-        return found
+            idle = await reads.receivers.idle(now, kinds=self.kinds)
+            if not idle:
+                return []
+            due = await reads.receivers.due(now)
+            end = (await reads.log.bounds()).end
+            return [each.id for each in idle if each.id in due or await self._has_news(reads, each, end)]
+
+    async def _has_news(self, reads: Reading, receiver: Receiver, end: int) -> bool:
+        """Whether the log holds something for a receiver, up to its end."""
+        after = max(receiver.position, self._seen.get(receiver.id, 0))
+        if after >= end:
+            return False
+        if end - receiver.position > CATCH_UP or await reads.log.page(
+            _asked(receiver), after=after, until=end, limit=1
+        ):
+            return True
+        self._seen[receiver.id] = end
+        return False
 
     async def _served(self, number: int) -> None:
         try:
@@ -192,6 +194,8 @@ class Dispatcher:
         async def one(delivery: Delivery) -> Attempt:
             async with seats:
                 event = events.get(delivery.event_id)
+                if self._clock() - now > ROUND:
+                    return Attempt(delivery, event, None)
                 gone = Outcome(delivered=True, gone=False, error=None)
                 return Attempt(delivery, event, gone if event is None else await self._sent(receiver, event, delivery))
 
@@ -205,10 +209,9 @@ class Dispatcher:
             waiting = await reads.receivers.waiting_subjects(receiver.id)
         subjects: dict[tuple[str, int], list[Attempt]] = {}
         for event in page:
-            if receiver.failures and event.time < now - TRIED_FOR:
-                continue  # Whoever was away for so long is not told of it any more.
             for target in _targets(receiver, event):
-                delivery = Delivery(event.id, target, event.subject, 0, now, now)
+                since = event.time if receiver.failures >= FAILURES_MAX else now
+                delivery = Delivery(event.id, target, event.subject, 0, since, now)
                 subjects.setdefault((event.subject, target), []).append(Attempt(delivery, event, None))
         seats = asyncio.Semaphore(AT_ONCE)
 
@@ -234,6 +237,16 @@ class Dispatcher:
         return done
 
     async def _sent(self, receiver: Receiver, event: Event, delivery: Delivery) -> Outcome:
+        """What came of an attempt; what nobody foresaw is a failure of this event alone, and in the log."""
+        try:
+            return await self._tried(receiver, event, delivery)
+        except Refusal:
+            raise
+        except Exception as error:  # noqa: BLE001 - others are told whatever happened to this one.
+            _log.exception("delivery_failed", receiver=receiver.id, error=type(error).__name__)
+            return Outcome(delivered=False, gone=False, error="the gateway could not send it")
+
+    async def _tried(self, receiver: Receiver, event: Event, delivery: Delivery) -> Outcome:
         if receiver.kind == MAIL:
             return await self._mailed(event, delivery.target)
         assert receiver.url is not None
@@ -270,13 +283,15 @@ class Dispatcher:
         late = [delivery for delivery in late if now - delivery.first_at < TRIED_FOR]
         late += [attempt.delivery for attempt in attempts if attempt.outcome is None]
         failures = 0 if taken else receiver.failures + len(tried)
-        pause = backoff(failures - FAILURES_MAX + 1, self._chance()) if failures >= FAILURES_MAX else None
-        goes_on = goes_on and pause is None
-        changes: dict[str, object] = {
-            "position": position,
-            "failures": failures,
-            "retry_at": None if pause is None else now + pause,
-        }
+        # One event may be all that a receiver chokes on: once that is set aside, the next one is tried at once. Where
+        # that is as old and fails at its first attempt, nobody is there.
+        is_dead = any(delivery.attempts == 1 for delivery in aside)
+        pauses = bool(tried) and failures >= FAILURES_MAX and (is_dead or not aside)
+        pause = backoff(failures - FAILURES_MAX + 1, self._chance()) if pauses else None
+        goes_on = pause is None and (goes_on or bool(aside))
+        changes: dict[str, object] = {"position": position, "failures": failures}
+        if pause is not None:
+            changes["retry_at"] = now + pause
         if taken:
             changes["last_delivered_at"] = now
         if tried:
@@ -284,10 +299,14 @@ class Dispatcher:
 
         async def act(work: Work) -> Receiver | None:
             lease_until = now + LEASE if goes_on else None
+            if is_dead:  # What happened too long ago is set aside, tried or not, and the log is let go.
+                changes["position"] = max(position, await work.keeping.first_since(now - TRIED_FOR) - 1)
             if not await work.receivers.keep(receiver, lease_until=lease_until, **changes):
                 return None
             await work.receivers.done(receiver.id, [*taken, *aside])
             await work.receivers.postpone(receiver.id, late)
+            if is_dead:
+                await work.receivers.set_aside(receiver.id, now - TRIED_FOR)
             return await work.receivers.by_id(receiver.id) if goes_on else None
 
         return await self._store.work(None, act)

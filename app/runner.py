@@ -80,13 +80,15 @@ class Runner:
     async def keep(self) -> None:
         """Keep the log: remember how far it is settled, and forget what is older than the retention."""
         now = self._clock()
+        # Who is served no more, as mail without a server, holds nothing back.
+        kinds = [] if self._dispatcher is None else self._dispatcher.kinds
         async with self._store.reading(None) as reads:
             bounds = await reads.log.bounds()
 
         async def old(work: Work) -> int:
             await work.keeping.settle(bounds.end)
             first = await work.keeping.first_since(now - self._retention)
-            needed = await work.receivers.first_needed()
+            needed = await work.receivers.first_needed(kinds=kinds)
             kept_from = min(bounds.end, first - 1 if needed is None else min(first, needed) - 1)
             return await work.keeping.forget(kept_from, FORGOTTEN_A_WORK)
 

@@ -13,8 +13,8 @@ from app.domain.moments import EPOCH
 from app.store.closings import Configured, Run
 from app.store.store import Store, Work
 
-ACCOUNTS_A_WORK = 2_000
-"""Accounts that one transaction closes: about as long as a batch."""
+ACCOUNTS_A_WORK = 5_000
+"""Accounts that one transaction closes: no longer than a batch of the largest size."""
 LEASE = timedelta(seconds=30)
 """How long a closing is left to who has it since its last sign of life."""
 

@@ -1,6 +1,7 @@
 """Hands one message to a mail server."""
 
 from datetime import datetime
+from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import format_datetime
@@ -69,7 +70,7 @@ class Mailer:
         server = self._server
         try:
             message = _message(self._sender, to, subject, text, message_id, now)
-        except ValueError:
+        except (ValueError, IndexError, MessageError):  # What the library says of texts that are no addresses.
             return "the address is not valid"
         try:
             await aiosmtplib.send(

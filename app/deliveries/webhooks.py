@@ -22,7 +22,9 @@ from standardwebhooks import Webhook
 SECRET_BYTES = 32
 ANSWER_MAX = 65_536
 """Bytes of an answer that are read; what they say is not looked at."""
-KEEP_ALIVE_SECONDS = 30.0
+CONNECTIONS_MAX = 1_000
+"""Connections at once: more than a crowd of slow receivers takes, so that none of the others waits for them."""
+KEEP_ALIVE_MAX, KEEP_ALIVE_SECONDS = 100, 30.0
 ERROR_MAX = 200
 PORT_MAX = 65_535
 
@@ -143,7 +145,7 @@ class WebhookSender:
         *,
         allow_private: bool = False,
         seconds: float = 10.0,
-        connections: int = 100,
+        connections: int = CONNECTIONS_MAX,
         resolve: Resolve = _resolved,
         tls: ssl.SSLContext | None = None,
     ) -> None:
@@ -151,7 +153,7 @@ class WebhookSender:
         self._pool = httpcore2.AsyncConnectionPool(
             ssl_context=tls or ssl.create_default_context(),
             max_connections=connections,
-            max_keepalive_connections=connections,
+            max_keepalive_connections=KEEP_ALIVE_MAX,
             keepalive_expiry=KEEP_ALIVE_SECONDS,
             network_backend=_Connections(resolve, allow_private=allow_private),
         )

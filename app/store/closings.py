@@ -160,7 +160,7 @@ class Closings:
     async def write(self, run: Run, through: int, count: int, *, day_before: datetime | None, now: datetime) -> None:
         """Write the history and the events of the accounts behind the run's last one, up to and with another."""
         taking_part = and_(self._taking_part(run), a.c.id <= through)
-        await self._connection.execute(_history(run, taking_part, day_before))
+        await self._connection.execute(_history(run, taking_part, through, day_before))
         number = await self._dialect.log_number_of_each(self._connection, count, a.c.id)
         told = select(
             number,
@@ -205,13 +205,15 @@ def _last_entry(what: ColumnElement[Any], e: FromClause, owner: FromClause, befo
     )
 
 
-def _history(run: Run, taking_part: ColumnElement[bool], day_before: datetime | None) -> Any:
+def _history(run: Run, taking_part: ColumnElement[bool], through: int, day_before: datetime | None) -> Any:
     """INSERT ... SELECT of the rows of history of some accounts.
 
     A row for each account and currency where an entry lies between the account's previous closing and this one, or
     where the balance is another than its last row says, which a late entry does.
     """
-    kinds = select(balance_kinds.c.account_id, balance_kinds.c.currency).distinct().subquery("kinds")
+    # Named here too, as a DISTINCT is made of all that it reads.
+    within = and_(balance_kinds.c.account_id > run.through_account_id, balance_kinds.c.account_id <= through)
+    kinds = select(balance_kinds.c.account_id, balance_kinds.c.currency).where(within).distinct().subquery("kinds")
     each = (
         select(a.c.unit_id, a.c.id.label("account_id"), kinds.c.currency, _previous(run).label("previous"))
         .join(kinds, kinds.c.account_id == a.c.id)

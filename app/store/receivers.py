@@ -87,14 +87,18 @@ class Receivers:
         return True
 
     async def idle(self, now: datetime, *, kinds: Collection[str]) -> list[Receiver]:
-        """The receivers that nobody holds."""
-        where = and_(r.c.kind.in_(sorted(kinds)), or_(r.c.lease_until.is_(None), r.c.lease_until <= now))
+        """The receivers that nobody holds, save those that are left alone for a while."""
+        where = and_(
+            r.c.kind.in_(sorted(kinds)),
+            or_(r.c.lease_until.is_(None), r.c.lease_until <= now),
+            or_(r.c.retry_at.is_(None), r.c.retry_at <= now),
+        )
         return [_receiver(row) for row in await self._connection.execute(_RECEIVER.where(where).order_by(r.c.id))]
 
-    async def is_due(self, number: int, now: datetime) -> bool:
-        """Whether something that waits for a receiver is due."""
-        where = and_(d.c.receiver_id == number, d.c.retry_at <= now)
-        return (await self._connection.execute(select(d.c.event_id).where(where).limit(1))).first() is not None
+    async def due(self, now: datetime) -> set[int]:
+        """The receivers for whom the first that waits of some subject is due."""
+        statement = _FIRSTS.where(d.c.retry_at <= now).with_only_columns(d.c.receiver_id).distinct()
+        return set((await self._connection.execute(statement)).scalars())
 
     async def take(self, number: int, *, now: datetime, lease_until: datetime) -> Receiver | None:
         """Hold a receiver that nobody holds; None where somebody does."""
@@ -115,19 +119,7 @@ class Receivers:
 
     async def waiting(self, number: int, limit: int) -> list[Delivery]:
         """The first delivery of each subject and target that waits for a receiver; those that are due soonest first."""
-        first = (
-            select(func.min(d.c.event_id).label("event_id"), d.c.subject, d.c.target)
-            .where(d.c.receiver_id == number)
-            .group_by(d.c.subject, d.c.target)
-            .subquery()
-        )
-        statement = (
-            select(*(d.c[name] for name in Delivery._fields))
-            .join(first, and_(d.c.event_id == first.c.event_id, d.c.target == first.c.target))
-            .where(d.c.receiver_id == number)
-            .order_by(d.c.retry_at, d.c.event_id)
-            .limit(limit)
-        )
+        statement = _FIRSTS.where(d.c.receiver_id == number).order_by(d.c.retry_at, d.c.event_id).limit(limit)
         return [Delivery._make(row) for row in await self._connection.execute(statement)]
 
     async def waiting_subjects(self, number: int) -> set[tuple[str, int]]:
@@ -154,21 +146,39 @@ class Receivers:
                 )
             )
 
+    async def set_aside(self, number: int, before: datetime) -> None:
+        """Forget what waits since before a moment."""
+        await self._connection.execute(delete(d).where(d.c.receiver_id == number, d.c.first_at <= before))
+
     async def waiting_counts(self, numbers: Sequence[int]) -> dict[int, int]:
         """How many deliveries wait for each receiver."""
         statement = select(d.c.receiver_id, func.count()).where(d.c.receiver_id.in_(numbers)).group_by(d.c.receiver_id)
         return {row[0]: int(row[1]) for row in await self._connection.execute(statement)}
 
-    async def first_needed(self) -> int | None:
-        """The first place in the log that a receiver still needs; None where there is no receiver."""
-        told = (await self._connection.execute(select(func.min(r.c.position)))).scalar()
-        waits = (await self._connection.execute(select(func.min(d.c.event_id)))).scalar()
+    async def first_needed(self, *, kinds: Collection[str]) -> int | None:
+        """The first place in the log that a receiver of these kinds still needs; None where there is no receiver."""
+        where = r.c.kind.in_(sorted(kinds))
+        told = (await self._connection.execute(select(func.min(r.c.position)).where(where))).scalar()
+        numbers = select(r.c.id).where(where)
+        waits = (
+            await self._connection.execute(select(func.min(d.c.event_id)).where(d.c.receiver_id.in_(numbers)))
+        ).scalar()
         needed = [place for place in (None if told is None else told + 1, waits) if place is not None]
         return min(needed) if needed else None
 
 
 MAIL_ID = 0
 
+_first = (
+    select(d.c.receiver_id, d.c.target, func.min(d.c.event_id).label("event_id"))
+    .group_by(d.c.receiver_id, d.c.target, d.c.subject)
+    .subquery("first")
+)
+_FIRSTS = select(*(d.c[name] for name in Delivery._fields)).join(
+    _first,
+    and_(_first.c.receiver_id == d.c.receiver_id, _first.c.target == d.c.target, _first.c.event_id == d.c.event_id),
+)
+"""Of each subject, the delivery that nothing waits before."""
 
 _RECEIVER = select(
     r.c.id,

@@ -22,11 +22,18 @@ async def _seconds(action: Action) -> float:
     return time.perf_counter() - started
 
 
-async def compared(name: str, ours: Action, theirs: Action, *, runs: int = 15) -> float:
-    """Print both medians and the median ratio of ours to theirs; return that."""
-    await ours()
-    await theirs()
-    pairs = [(await _seconds(ours), await _seconds(theirs)) for _ in range(runs)]
+async def _nothing() -> None:
+    """What is made ready before a pair that needs nothing."""
+
+
+async def compared(name: str, ours: Action, theirs: Action, *, runs: int = 15, before: Action = _nothing) -> float:
+    """Print both medians and the median ratio of ours to theirs; return that. `before` is done untimed before ours."""
+    pairs = []
+    for run in range(runs + 1):
+        await before()
+        pair = await _seconds(ours), await _seconds(theirs)
+        if run:  # The first one warms up.
+            pairs.append(pair)
     ratio = statistics.median(one / other for one, other in pairs)
     one, other = (statistics.median(column) * 1000 for column in zip(*pairs, strict=True))
     print(f"{name}: {one:.2f} ms against {other:.2f} ms, ratio {ratio:.2f} (median of {runs} pairs)")

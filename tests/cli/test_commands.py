@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests import servers
+from tests.databases import free_port
 
 URL = "BALANCE_GATEWAY_DATABASE_URL"
 
@@ -114,3 +115,21 @@ def test_digits_survive_the_way_over_http_to_the_disk_and_back(server: servers.G
         with urllib.request.urlopen(request, timeout=30) as answer:
             balance = json.load(answer)["data"]["createBankAccountBalance"]["balance"]
         assert (balance and balance["amount"]) == told
+
+
+@pytest.mark.parametrize("command", ["serve", "runner"])
+def test_a_file_has_one_serve_and_one_runner_and_the_second_is_told_so(
+    sqlite_url: str, tmp_path: Path, command: str
+) -> None:
+    first = [command, *(["--port", str(free_port())] if command == "serve" else [])]
+    environment = servers.environment(sqlite_url)
+    with subprocess.Popen(
+        [servers.PROGRAM, *first], env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()  # It has its place when it says something.
+        second = run(*first, folder=tmp_path, **{URL: sqlite_url})
+        process.terminate()
+    assert second.returncode == 2
+    assert second.stderr.endswith(f"has a {command} already (process {process.pid}).\n")
+    assert sqlite_url.rpartition("/")[0].rpartition("//")[2] in second.stderr

@@ -1,50 +1,14 @@
 """Handing one message to a real mail server on this machine."""
 
 import socket
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from email import message_from_bytes
-from email.policy import default
-from typing import Any
 
 import pytest
-from aiosmtpd.controller import Controller
 
 from app.deliveries.mail import Mailer, smtp_url_fault
+from tests.deliveries.mailbox import Box
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-
-
-class Box:
-    """What the server took."""
-
-    def __init__(self) -> None:
-        self.messages: list[tuple[str, list[str], Any]] = []
-        self.port = 0
-
-    async def handle_RCPT(  # noqa: N802 - the library's name.
-        self, _server: Any, _session: Any, envelope: Any, address: str, _options: Any
-    ) -> str:
-        if address.startswith("nobody@"):
-            return "550 no such user"
-        envelope.rcpt_tos.append(address)
-        return "250 OK"
-
-    async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802
-        message = message_from_bytes(envelope.content, policy=default)
-        self.messages.append((envelope.mail_from, envelope.rcpt_tos, message))
-        return "250 OK"
-
-
-@pytest.fixture
-def box() -> Iterator[Box]:
-    box = Box()
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        box.port = free.getsockname()[1]
-    controller = Controller(box, hostname="127.0.0.1", port=box.port)
-    controller.start()
-    yield box
-    controller.stop()
 
 
 async def test_a_message_arrives_as_it_was_written(box: Box) -> None:
@@ -81,7 +45,9 @@ async def test_why_a_message_was_not_taken_is_told_in_few_words(box: Box) -> Non
     assert gone.startswith("the mail server does not answer")
 
 
-@pytest.mark.parametrize("address", ["a@b.example\r\nBcc: c@d.example", "a@b.example\n", "no address", ""])
+@pytest.mark.parametrize(
+    "address", ["a@b.example\r\nBcc: c@d.example", "a@b.example\n", "no address", "", "@", "<", "a@", '"', "a@b, c@d"]
+)
 async def test_an_address_writes_no_header_of_its_own(box: Box, address: str) -> None:
     mailer = Mailer(f"smtp://127.0.0.1:{box.port}", "gateway@bank.example")
     assert await mailer.send(address, "s", "t", message_id="m", now=NOW) == "the address is not valid"

@@ -2,57 +2,18 @@
 
 import asyncio
 import ipaddress
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+import ssl
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import pytest
+import trustme
 from standardwebhooks import Webhook
 
 from app.deliveries.webhooks import Outcome, WebhookSender, is_private, new_secret, url_fault
+from tests.deliveries.receiving import OK, receiving
 
 BODY = b'{"specversion":"1.0"}'
-OK = b"HTTP/1.1 204 No Content\r\n\r\n"
-
-Answer = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
-
-
-class Receiver:
-    """A bare HTTP server, which keeps what it was sent and answers as it is told."""
-
-    def __init__(self, answer: bytes | Answer) -> None:
-        self._answer = answer
-        self.requests: list[bytes] = []
-        self.port = 0
-
-    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            head = await reader.readuntil(b"\r\n\r\n")
-            length = next(
-                int(line[16:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length: ")
-            )
-            request = head + await reader.readexactly(length)
-            self.requests.append(request)
-            if isinstance(self._answer, bytes):
-                writer.write(self._answer)
-                await writer.drain()
-            else:
-                await self._answer(request, writer)
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
-
-
-@asynccontextmanager
-async def receiving(answer: bytes | Answer) -> AsyncIterator[Receiver]:
-    receiver = Receiver(answer)
-    server = await asyncio.start_server(receiver, "127.0.0.1", 0)
-    receiver.port = server.sockets[0].getsockname()[1]
-    try:
-        yield receiver
-    finally:
-        server.close()
 
 
 async def post(url: str, secret: str | None = None, **options: object) -> Outcome:
@@ -139,10 +100,33 @@ async def test_a_refused_connection_and_an_unknown_name_are_told_plainly() -> No
 
 
 async def test_a_certificate_that_nobody_vouches_for_is_refused() -> None:
-    async with receiving(OK) as receiver:
-        outcome = await post(f"https://127.0.0.1:{receiver.port}/")
-    assert outcome.error in {"TLS failed", "the connection failed", "the certificate is not valid"}
-    assert not outcome.delivered
+    """An authority that the sender knows vouches for one name; for another one it does not, nor does a stranger."""
+    authority, here = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("receiver.example").configure_cert(here)
+    known = ssl.create_default_context()
+    authority.configure_trust(known)
+
+    async def resolve(_host: str, _port: int) -> Sequence[str]:
+        return ["127.0.0.1"]
+
+    async with receiving(OK, tls=here) as receiver:
+        right = f"https://receiver.example:{receiver.port}/"
+        assert (await post(right, resolve=resolve, tls=known)).delivered
+        assert (await post(right, resolve=resolve)).error == "the certificate is not valid"
+        wrong = f"https://another.example:{receiver.port}/"
+        assert (await post(wrong, resolve=resolve, tls=known)).error == "the certificate is not valid"
+    assert len(receiver.requests) == 1
+
+
+async def test_a_receiver_that_speaks_no_tls_fails() -> None:
+    async def plain(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(OK)
+        writer.close()
+
+    server = await asyncio.start_server(plain, "127.0.0.1", 0)
+    async with server:
+        outcome = await post(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+    assert outcome.error in {"TLS failed", "the connection failed"}
 
 
 PRIVATE = [

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -118,44 +119,90 @@ TABLE = [
 STATE = '{ account(id: "account_1") { thresholdState } }'
 
 
+WAYS = ["one by one", "a batch", "single items", "corrections"]
+
+
 @pytest.mark.parametrize(("amounts", "expected", "state"), TABLE)
-@pytest.mark.parametrize("way", ["one by one", "a batch", "corrections"])
+@pytest.mark.parametrize("way", WAYS)
 async def test_the_table_of_crossings(
     bank: Gateway, amounts: list[str], expected: list[str], state: str, way: str
 ) -> None:
-    if way == "one by one":
-        for minutes, amount in enumerate(amounts):
-            await add(bank, amount, minutes)
-    elif way == "a batch":
+    if way == "a batch":
         await batch(bank, [("ACC-1", amount, minutes) for minutes, amount in enumerate(amounts)])
-    else:
-        before = 0.0
-        for amount in amounts:
-            by = f"{float(amount) - before:.4f}"
-            before = float(amount)
-            (
-                await bank.ask(
-                    """mutation ($by: Decimal!) { correctAccountBalance(accountId: "account_1",
-              input: {amount: $by}) { userErrors { message } } }""",
-                    by=by,
-                )
-            ).sound()
+    before = Decimal(0)
+    for minutes, amount in enumerate(amounts):
+        match way:
+            case "one by one":
+                await add(bank, amount, minutes)
+            case "single items":
+                document = "mutation ($item: AccountBalanceInput!) { updateAccountBalance(input: $item) { errorCode } }"
+                answer = await bank.ask(document, item=an_item(bank, "ACC-1", amount, minutes))
+                assert answer.sound() == {"updateAccountBalance": {"errorCode": None}}
+            case "corrections":
+                answer = await bank.ask(CORRECT, by=str(Decimal(amount) - before))
+                assert answer.sound() == {"correctAccountBalance": {"userErrors": []}}
+                before = Decimal(amount)
     crossings = [type_ for type_, _ in await told(bank) if type_ != "balance_change"]
     assert crossings == expected
     assert (await bank.ask(STATE)).sound() == {"account": {"thresholdState": state}}
 
 
+CORRECT = """mutation ($by: Decimal!) { correctAccountBalance(accountId: "account_1", input: {amount: $by}) {
+  userErrors { message } } }"""
+
+
+def an_item(gateway: Gateway, account: str, amount: str, minutes: int) -> dict[str, str]:
+    return {
+        "accountExtId": account,
+        "communicationNumber": f"{account}-{amount}-{minutes}",
+        "requester": "test",
+        "value": amount,
+        "balanceAt": (gateway.now + timedelta(minutes=minutes)).isoformat(),
+    }
+
+
+# The balance stays at 500, and the thresholds move: each row of the table by what is changed, one after another.
+IS_LOW, IS_HIGH, IS_BETWEEN = ("500.0001", "600"), ("100", "499.9999"), ("500", "600")
+BY_THRESHOLDS: list[tuple[list[tuple[str | None, str | None]], list[str], str]] = [
+    ([IS_LOW], ["AccountLowThresholdReached"], "LOW"),
+    ([IS_HIGH], ["AccountHighThresholdReached"], "HIGH"),
+    ([IS_BETWEEN], [], "NONE"),
+    ([("100", "500")], [], "NONE"),
+    ([IS_LOW, ("550", "600")], ["AccountLowThresholdReached"], "LOW"),
+    ([IS_LOW, IS_BETWEEN], ["AccountLowThresholdReached", "AccountLowThresholdCleared"], "NONE"),
+    (
+        [IS_LOW, IS_HIGH],
+        ["AccountLowThresholdReached", "AccountLowThresholdCleared", "AccountHighThresholdReached"],
+        "HIGH",
+    ),
+    ([IS_HIGH, ("100", "200")], ["AccountHighThresholdReached"], "HIGH"),
+    ([IS_HIGH, ("100", "500")], ["AccountHighThresholdReached", "AccountHighThresholdCleared"], "NONE"),
+    (
+        [IS_HIGH, IS_LOW],
+        ["AccountHighThresholdReached", "AccountHighThresholdCleared", "AccountLowThresholdReached"],
+        "LOW",
+    ),
+    ([IS_LOW, (None, "600")], ["AccountLowThresholdReached", "AccountLowThresholdCleared"], "NONE"),
+    ([IS_HIGH, ("100", None)], ["AccountHighThresholdReached", "AccountHighThresholdCleared"], "NONE"),
+]
+
+
+@pytest.mark.parametrize(("changes", "expected", "state"), BY_THRESHOLDS)
+async def test_the_table_of_crossings_by_changed_thresholds(
+    bank: Gateway, changes: list[tuple[str | None, str | None]], expected: list[str], state: str
+) -> None:
+    await add(bank, "500")
+    document = """mutation ($low: Decimal, $high: Decimal) { updateAccount(id: "account_1", input:
+      {balanceLowThreshold: $low, balanceHighThreshold: $high}) { userErrors { message } } }"""
+    for low, high in changes:
+        answer = (await bank.ask(document, low=low, high=high)).sound()
+        assert answer == {"updateAccount": {"userErrors": []}}
+    assert [type_ for type_, _ in await told(bank)] == ["balance_change", *expected]
+    assert (await bank.ask(STATE)).sound() == {"account": {"thresholdState": state}}
+
+
 async def batch(gateway: Gateway, items: list[tuple[str, str, int]]) -> None:
-    sent = [
-        {
-            "accountExtId": account,
-            "communicationNumber": f"{account}-{amount}-{minutes}",
-            "requester": "test",
-            "value": amount,
-            "balanceAt": (gateway.now + timedelta(minutes=minutes)).isoformat(),
-        }
-        for account, amount, minutes in items
-    ]
+    sent = [an_item(gateway, *item) for item in items]
     document = """mutation ($items: [AccountBalanceInput!]!) {
       registerBatchAccountBalances(input: {accountBalances: $items}) { rejectedCount } }"""
     answer = (await gateway.ask(document, items=sent)).sound()

@@ -8,12 +8,14 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from app.web import ide
+from tests.servers import GatewayProcess
 from tests.servers import serving as serving_gateway
 from tests.web.browser import Tab, browsing
 from tests.web.servers import Reply, Served, serving
@@ -69,6 +71,48 @@ def test_graphiql_runs_a_query_and_asks_nobody_else(tab: Tab, gateway_url: str) 
         assert tab.value(f"document.querySelector('[aria-label*=\"{name}\"]') !== null"), name
     assert _elsewhere(tab, gateway_url) == []
     assert tab.complaints == []
+
+
+def test_graphiql_runs_a_subscription_and_stops_it(tab: Tab, sqlite_url: str, tmp_path: Path) -> None:
+    with GatewayProcess(sqlite_url, tmp_path) as gateway:
+        _ask(gateway.url, SETUP)
+        _open_graphiql(tab, gateway.url)
+        subscription = "subscription { balanceCreated { amount account { name } } }"
+        editor = "document.querySelector('.graphiql-query-editor .CodeMirror').CodeMirror"
+        tab.value(f"{editor}.setValue('{subscription}')")
+        # The page keeps what is written after it has understood it.
+        tab.wait_for("(localStorage.getItem('graphiql:tabState') ?? '').includes('balanceCreated')")
+        tab.value("document.querySelector('.graphiql-execute-button').click()")
+        tab.wait_for("document.querySelector('.graphiql-execute-button').ariaLabel.includes('Stop')")
+        for amount in ("41.5", "42"):
+            tab.wait_for(_written(amount))
+        assert tab.value("document.querySelector('.result-window').innerText.includes('Fjord')")
+        tab.value("document.querySelector('.graphiql-execute-button').click()")
+        tab.wait_for("document.querySelector('.graphiql-execute-button').ariaLabel.includes('Execute')")
+        assert tab.complaints == []
+        assert f"{gateway.url.replace('http', 'ws', 1)}/graphql" in tab.requested
+
+
+SETUP = """mutation { createContractor(input: {name: "Fjord", isCustomer: true}) { contractor { id } }
+  createAccount(input: {name: "Fjord", contractorId: "contractor_1"}) { account { id } } }"""
+ADD = """mutation { createBankAccountBalance(bankAccountId: "account_1", input:
+  {amount: %s, timestamp: "2026-03-01T12:00:00Z", currency: {code: "EUR"}}) { balance { id } } }"""
+
+
+def _ask(url: str, query: str) -> None:
+    request = Request(f"{url}/graphql", json.dumps({"query": query}).encode(), {"content-type": "application/json"})
+    with urlopen(request, timeout=30) as answer:
+        assert "errors" not in json.load(answer)
+
+
+def _written(amount: str) -> str:
+    """Whether the page shows an amount; writes it again as long as nobody is told, as a subscription begins unseen."""
+    body = json.dumps(json.dumps({"query": ADD % amount}))
+    request = f"{{method: 'POST', headers: {{'content-type': 'application/json'}}, body: {body}}}"
+    return (
+        f"fetch('/graphql', {request})"
+        f".then(() => document.querySelector('.result-window').innerText.includes('{amount}'))"
+    )
 
 
 def test_graphiql_sends_headers_and_keeps_them_nowhere(tab: Tab, gateway_url: str) -> None:

@@ -1,0 +1,88 @@
+"""The gateway with a fault in what it does by itself: it is killed, or stopped, between "begin" and "delivered".
+
+`FAULT=begun:2:KILL python -m tests.faults.runner_program runner --once` ends with SIGKILL when it comes to that place
+for the second time; with STOP it stops until somebody wakes it. Either way it says that it has come there. A closing
+has parts of three accounts. Nothing in the gateway itself knows of this.
+
+begun: a closing has its row. written: the rows of a part are written. closing: a part is ready to be committed.
+closed part: it is committed, and another one follows. closed: a closing is complete. taken: a receiver is about to be
+held. before sending, sent: an event is, was posted. keeping: what came of it is written. kept: it is committed.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from app import cli, runner
+from app.actions import close_cycle
+from app.dispatch import Dispatcher
+from app.store.closings import Closings
+from app.store.receivers import Receivers
+
+CLOSING = ("begun", "written", "closing", "closed part", "closed")
+DELIVERING = ("taken", "before sending", "sent", "keeping", "kept")
+ACCOUNTS_A_WORK = 3
+
+Method = Callable[..., Awaitable[Any]]
+
+_place, _passage, _signal = os.environ.get("FAULT", "nowhere:1:KILL").split(":")
+_passed = 0
+
+
+def reach(place: str) -> None:
+    """Be at a place; the fault happens there, or does not."""
+    global _passed  # noqa: PLW0603 - one process has one fault.
+    if place != _place:
+        return
+    _passed += 1
+    if _passed == int(_passage):
+        sys.stderr.write(f"reached {place}\n")
+        sys.stderr.flush()
+        os.kill(os.getpid(), signal.Signals[f"SIG{_signal}"])
+
+
+def after(place: str, method: Method) -> Method:
+    async def faulty(*given: Any, **named: Any) -> Any:
+        done = await method(*given, **named)
+        reach(place)
+        return done
+
+    return faulty
+
+
+def before(place: str, method: Method) -> Method:
+    async def faulty(*given: Any, **named: Any) -> Any:
+        reach(place)
+        return await method(*given, **named)
+
+    return faulty
+
+
+def in_parts(method: Method) -> Method:
+    async def faulty(*given: Any, **named: Any) -> Any:
+        done = await method(*given, accounts=ACCOUNTS_A_WORK, **named)
+        if done is not None:
+            reach("closed" if done.is_complete else "closed part")
+        return done
+
+    return faulty
+
+
+if __name__ == "__main__":
+    patched: Any = (
+        (Closings, "begin", "begun", after),
+        (Closings, "write", "written", after),
+        (close_cycle, "_written", "closing", after),
+        (Receivers, "take", "taken", after),
+        (Dispatcher, "_sent", "before sending", before),
+        (Dispatcher, "_sent", "sent", after),
+        (Receivers, "keep", "keeping", after),
+        (Dispatcher, "_kept", "kept", after),
+    )
+    for owner, name, place, way in patched:
+        setattr(owner, name, way(place, getattr(owner, name)))
+    runner.close_next = in_parts(runner.close_next)  # type: ignore[attr-defined, assignment]
+    runner.carry_on = in_parts(runner.carry_on)  # type: ignore[attr-defined, assignment]
+    cli.main()

@@ -1,0 +1,175 @@
+"""Whatever happens to who closes cycles and tells receivers: nothing is lost, and nothing is done twice."""
+
+import asyncio
+import json
+import random
+import signal
+from collections import Counter
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import pytest
+
+from tests import servers
+from tests.databases import free_port
+from tests.faults.cycles import ACCOUNTS, DAYS, FAULTY, late, started
+from tests.faults.runner_program import ACCOUNTS_A_WORK, CLOSING, DELIVERING
+
+PASSAGE = {"begun": 2, "closed": 2, "sent": 20, "before sending": 20}
+"""The how-manieth time of being there the fault comes; else at the third."""
+
+
+@pytest.mark.parametrize("place", CLOSING + DELIVERING)
+async def test_a_runner_that_is_killed_leaves_nothing_undone_and_nothing_double(database_url: str, place: str) -> None:
+    passage = 1 if place in {"taken", "keeping", "kept"} else PASSAGE.get(place, 3)
+    async with late(database_url) as state:
+        fault = f"{place}:{passage}:KILL"
+        async with started(database_url, "runner", "--once", program=FAULTY, fault=fault) as process:
+            assert await process.end() == -signal.SIGKILL
+            assert f"reached {place}\n" in process.lines
+        sent = {event["id"] for event in state.receiver.events}
+        if place not in {"keeping", "kept"}:
+            assert await state.violations() != [], "it was killed before it was done"
+        await state.make_up()
+        assert await state.violations() == []
+        twice = {name for name, times in Counter(event["id"] for event in state.receiver.events).items() if times > 1}
+        if place == "keeping":
+            assert twice == sent, "what nobody noted is sent again"
+        if place == "kept":
+            assert twice == set()
+
+
+async def test_kills_at_random_moments_of_whoever_runs(database_url: str) -> None:
+    """A runner and a serve in turn; each is killed some time after it began to close, the last one is not."""
+    chance = random.Random(20260301)
+    async with late(database_url, "A", "B", "C", "D") as state:
+        killed = 0
+        for number in range(4):
+            command = ("runner",) if number % 2 else ("serve", "--port", str(free_port()))
+            async with started(database_url, *command, program=FAULTY) as process:
+                if number < 2:
+                    await process.says("cycle_clos")
+                await asyncio.sleep(chance.random() / 2)
+                process.signal(signal.SIGKILL)
+                killed += await process.end() == -signal.SIGKILL
+        assert killed == 4
+        await state.make_up()
+        assert await state.violations() == []
+
+
+@pytest.mark.parametrize("place", ["closed part", "sent"])
+async def test_a_runner_that_is_stopped_past_its_lease_and_woken_writes_nothing(database_url: str, place: str) -> None:
+    async with late(database_url) as state:
+        async with started(database_url, "runner", "--once", program=FAULTY, fault=f"{place}:2:STOP") as process:
+            await process.says(f"reached {place}")
+            await stopped(process.pid)
+            await state.make_up()
+            assert await state.violations() == []
+            before = await state.log()
+            process.signal(signal.SIGCONT)
+            assert await process.end() == 0
+            if place == "closed part":
+                assert any("closing_lost" in line for line in process.lines)
+        assert await state.log() == before
+        assert await state.violations() == []
+
+
+async def stopped(pid: int) -> None:
+    """Wait until a process stands still."""
+    async with asyncio.timeout(30):
+        while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":  # noqa: ASYNC110, ASYNC240 - nobody tells.
+            await asyncio.sleep(0.01)
+
+
+async def test_runners_at_once_share_the_work_and_double_nothing(postgresql_url: str) -> None:
+    """One stands still within a closing of A until two others, at the same time, have done what is left to do."""
+    async with late(postgresql_url, *"ABCDEF") as state:
+
+        async def another() -> list[str]:
+            async with started(postgresql_url, "runner", "--once", program=FAULTY) as process:
+                assert await process.end() == 0
+                return process.lines
+
+        fault = "closed part:1:STOP"
+        async with started(postgresql_url, "runner", "--once", program=FAULTY, fault=fault) as first:
+            await first.says("reached closed part")
+            await stopped(first.pid)
+            others = await asyncio.gather(another(), another())
+            first.signal(signal.SIGCONT)
+            assert await first.end() == 0
+        assert closed(first.lines) == [("A", day) for day in range(DAYS)]
+        assert sorted(closed([*others[0], *others[1]])) == [(code, day) for code in "BCDEF" for day in range(DAYS)]
+        await state.make_up()
+        assert await state.violations() == []
+
+
+async def test_on_sqlite_a_serve_and_a_runner_share_a_file(sqlite_url: str) -> None:
+    """The serve stands still within a closing of A; the runner closes all else, and leaves that to whoever has it."""
+    async with late(sqlite_url, "A", "B", "C") as state:
+        serve = ("serve", "--port", str(free_port()))
+        async with started(sqlite_url, *serve, program=FAULTY, fault="closed part:1:STOP") as server:
+            await server.says("reached closed part")
+            await stopped(server.pid)
+            async with started(sqlite_url, "runner", "--once", program=FAULTY) as process:
+                assert await process.end() == 0
+            assert closed(process.lines) == [(code, day) for code in ("B", "C") for day in range(DAYS)]
+            server.signal(signal.SIGCONT)
+            for _ in range(DAYS):
+                await server.says('"cycle_closed"')
+            server.signal(signal.SIGTERM)
+            await server.end()
+            assert closed(server.lines) == [("A", day) for day in range(DAYS)]
+        await state.make_up()
+        assert await state.violations() == []
+
+
+def closed(lines: list[str]) -> list[tuple[str, int]]:
+    """The division of each closing that a process completed, and on which day since its first one."""
+    told = [json.loads(line) for line in lines if '"cycle_closed"' in line]
+    days = [(line["division"], date.fromisoformat(line["business_date"])) for line in told]
+    return [(code, (day - min(each for _, each in days)).days) for code, day in days]
+
+
+async def test_a_closing_in_parts_tells_how_far_it_is(sqlite_url: str) -> None:
+    async with late(sqlite_url) as state:
+        async with started(sqlite_url, "runner", "--once", program=FAULTY) as process:
+            assert await process.end() == 0
+        lines = [json.loads(line) for line in process.lines]
+        told = [(line["event"], line["accounts"]) for line in lines if line["event"].startswith("cycle_clos")]
+        parts = [("cycle_closing", ACCOUNTS_A_WORK), ("cycle_closing", 2 * ACCOUNTS_A_WORK), ("cycle_closed", ACCOUNTS)]
+        assert told == parts * DAYS
+        assert await state.violations() == []
+
+
+async def test_a_clock_that_goes_back_closes_nothing_again_and_one_that_runs_ahead_is_made_up_for(
+    database_url: str,
+) -> None:
+    async with late(database_url) as state:
+        await state.make_up(timedelta(days=-1, minutes=-10))
+        first = await state.log()
+        await state.make_up()
+        done = await state.log()
+        assert len(done) > len(first)
+        assert await state.violations() == []
+        await state.make_up(timedelta(days=-2))
+        assert await state.log() == done
+        assert await state.violations() == []
+
+
+async def test_a_gateway_whose_closings_are_late_is_ready_and_says_which(database_url: str, tmp_path: Path) -> None:
+    async with late(database_url, "NO", "SE") as state:
+        with servers.serving(database_url, tmp_path, runner="false") as gateway:
+            status, told = await asyncio.to_thread(ready, gateway.url)
+            assert (status, told["status"], len(told["overdue"])) == (200, "ready", 2)
+            for code, sentence in zip(("NO", "SE"), told["overdue"], strict=True):
+                assert sentence.startswith(f"Division {code} (default): the closing of ")
+                assert sentence.endswith("T12:00:00Z is overdue.")
+            await state.make_up()
+            assert await asyncio.to_thread(ready, gateway.url) == (200, {"status": "ready"})
+
+
+def ready(url: str) -> tuple[int, Any]:
+    with urlopen(f"{url}/ready", timeout=30) as answer:
+        return answer.status, json.load(answer)
