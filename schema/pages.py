@@ -6,6 +6,7 @@ import strawberry
 
 from app.domain.currencies import CURRENCIES
 from resolvers.pages import Listing
+from schema.costs import assumed
 from schema.fields import answered
 
 
@@ -47,7 +48,7 @@ def total_count() -> Any:
 
 
 def totals(description: str) -> Any:
-    return answered(_of("totals"), description)
+    return answered(_of("totals"), description, costs=[assumed(5)])
 
 
 def edge_cursor() -> Any:

@@ -21,6 +21,7 @@ from app.store.histories import Histories
 from app.store.log import Log, LogReader, LogWriter
 from app.store.migrations import HEAD, revision_of
 from app.store.postgres import Postgres
+from app.store.rates import Rates
 from app.store.reads import Reads, Units
 from app.store.receivers import Receivers
 from app.store.sqlite import Sqlite
@@ -58,6 +59,7 @@ class Work:
         self.log = LogWriter(connection, dialect)
         self.keeping = Log(connection)
         self.receivers = Receivers(connection, dialect, units)
+        self.rates = Rates(connection)
 
 
 class Store:
