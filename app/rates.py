@@ -18,6 +18,8 @@ from app.domain.refusals import Code, Refusal
 from app.store.rates import Draw
 from app.store.store import Store, Work
 
+REQUESTS_PER_MINUTE = 60_000
+COST_PER_MINUTE = 30_000_000
 PARTS = 10
 """In how many parts a minute is drawn."""
 CALLERS_MAX = 100_000
@@ -37,7 +39,8 @@ class Allowance(NamedTuple):
     requests: int | None
     cost: int | None
 
-    def __bool__(self) -> bool:
+    @property
+    def is_bounded(self) -> bool:
         return self.requests is not None or self.cost is not None
 
 

@@ -240,7 +240,7 @@ class GraphQLView:
         """The answer to what is no GraphQL request; `kept` says whether the connection is."""
         # A timeout before there is a request is the client's: its body did not come.
         status = 408 if refusal.code is Code.TIMEOUT else STATUSES.get(refusal.code, 400)
-        more = _more(refusal.code, refusal.extensions, allow=", ".join(sorted(self._methods)))
+        more = more_headers(refusal.code, refusal.extensions, allow=", ".join(sorted(self._methods)))
         if not kept:
             more.append((b"connection", b"close"))
         return _Reply(status, error_body(refusal.code, refusal.message, refusal.extensions), more)
@@ -259,7 +259,7 @@ class GraphQLView:
         if ran:
             return _Reply(200, body, [])
         status = STATUSES.get(code, 400 if media is Media.GRAPHQL else 200)
-        return _Reply(status, body, _more(code, extensions, allow="POST"))
+        return _Reply(status, body, more_headers(code, extensions, allow="POST"))
 
 
 async def _send(send: Send, media: Media | None, reply: _Reply) -> None:
@@ -292,7 +292,7 @@ def _check_get(headers: Headers) -> None:
         raise Refusal(Code.CSRF_PREVENTION, message)
 
 
-def _more(code: Code | None, extensions: Mapping[str, Any], *, allow: str) -> _Pairs:
+def more_headers(code: Code | None, extensions: Mapping[str, Any], *, allow: str) -> _Pairs:
     """The headers that a code calls for."""
     if code is Code.UNAUTHENTICATED:
         return [(b"www-authenticate", b"Bearer")]

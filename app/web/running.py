@@ -64,18 +64,12 @@ class Running:
                 raise
             if request.is_gone:
                 raise ClientGoneError from None
-            raise self._timeout(cancelled) from None
+            raise _timeout(self._seconds, cancelled) from None
         finally:
             self._young.pop(task, None)
             self._watched.pop(task, None)
             if request.watch is not None:
                 request.watch.cancel()
-
-    def _timeout(self, cancelled: asyncio.CancelledError) -> Refusal:
-        told = f"The request took longer than {self._seconds:g} s."
-        if isinstance(cancelled, OutcomeUnknown):
-            told += " The outcome is unknown: look, or send it again with the same key, before it is made anew."
-        return Refusal(Code.TIMEOUT, told, limit=self._seconds)
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         """Watch the clients of what runs for a while, end what is late, and look again as long as anything runs."""
@@ -95,6 +89,26 @@ class Running:
             task.cancel()
         if self._young or self._watched:
             self._timer = loop.call_later(self._look_seconds, self._look, loop)
+
+
+async def in_time(work: Awaitable[T], seconds: float) -> T:
+    """What some work answers, which is not watched otherwise. Raises Refusal TIMEOUT."""
+    limit = asyncio.timeout(seconds)
+    try:
+        async with limit:
+            return await work
+    except (TimeoutError, OutcomeUnknown) as error:
+        if not limit.expired():
+            raise
+        # Python 3.11 makes no TimeoutError of a kind of CancelledError.
+        raise _timeout(seconds, error.__cause__ if isinstance(error, TimeoutError) else error) from None
+
+
+def _timeout(seconds: float, cancelled: BaseException | None) -> Refusal:
+    told = f"The request took longer than {seconds:g} s."
+    if isinstance(cancelled, OutcomeUnknown):
+        told += " The outcome is unknown: look, or send it again with the same key, before it is made anew."
+    return Refusal(Code.TIMEOUT, told, limit=seconds)
 
 
 async def _watch(task: asyncio.Task[object], request: _Request) -> None:

@@ -18,6 +18,7 @@ from app.domain.callers import Caller
 from app.domain.refusals import Code, Refusal
 from app.web.bodies import JsonReader, asked_from
 from app.web.operations import Answered, Asked, Subscribe, refusal_json
+from app.web.running import REQUEST_SECONDS, in_time
 
 PROTOCOL = "graphql-transport-ws"
 INIT_SECONDS = 10.0
@@ -52,6 +53,7 @@ class _Limits(NamedTuple):
     message_max: int
     ping_seconds: float
     send_seconds: float
+    request_seconds: float
 
 
 class GraphQLSocket:
@@ -72,11 +74,12 @@ class GraphQLSocket:
         message_max: int = MESSAGE_MAX,
         ping_seconds: float = PING_SECONDS,
         send_seconds: float = SEND_SECONDS,
+        request_seconds: float = REQUEST_SECONDS,
         reader: JsonReader | None = None,
     ) -> None:
         self.subscribe = subscribe
         self.caller_of = caller_of
-        self.limits = _Limits(init_seconds, operations_max, message_max, ping_seconds, send_seconds)
+        self.limits = _Limits(init_seconds, operations_max, message_max, ping_seconds, send_seconds, request_seconds)
         self.reader = reader or JsonReader()
         self._conversations: set[_Conversation] = set()
 
@@ -242,7 +245,12 @@ class _Conversation:
 
     async def _operate(self, name: str, asked: Asked, caller: Caller) -> None:
         async def work() -> None:
-            answer = await self._of.subscribe(asked, caller, mutations=False)
+            asking = self._of.subscribe(asked, caller, mutations=False)
+            try:
+                answer = await in_time(asking, self._of.limits.request_seconds)
+            except Refusal as refusal:
+                await self._tell_error(name, [refusal_json(refusal)])
+                return
             if isinstance(answer, Answered) and not answer.ran:
                 await self._tell_error(name, json.loads(answer.body)["errors"])
                 return
