@@ -1,5 +1,7 @@
 """Connections: how many there may be, and how long one may take to send a request's head or to read its answer."""
 
+import socket
+import struct
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -19,6 +21,7 @@ SURPLUS_HEAD_SECONDS = 2.0
 LOOK_SECONDS = 1
 """How often all connections are looked at."""
 
+_AT_ONCE = struct.pack("ii", 1, 0)
 _OTHER_FILES = 200
 """Files that a process has open beside its clients' connections."""
 
@@ -86,7 +89,7 @@ class Watch:
         unread = {}
         for connection in list(connections):
             if isinstance(connection, Connection) and connection.is_slow(now):
-                connection.transport.abort()
+                _drop(connection.transport)
                 continue
             size = connection.transport.get_write_buffer_size()
             if not size:
@@ -94,10 +97,17 @@ class Watch:
             before, since = self._unread.get(connection, (size + 1, now))
             since = now if size < before else since
             if now - since > self._seconds:
-                connection.transport.abort()
+                _drop(connection.transport)
             else:
                 unread[connection] = (size, since)
         self._unread = unread
+
+
+def _drop(transport: Any) -> None:
+    """End a connection at once. The system too is to forget what nobody reads."""
+    with suppress(OSError):
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+    transport.abort()
 
 
 async def _refuse(_scope: Scope, _receive: Receive, send: Send) -> None:
