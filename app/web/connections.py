@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from starlette.types import Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from app.domain.refusals import Code
 from app.web.bodies import error_body
@@ -42,6 +42,8 @@ class Connection(HttpToolsProtocol):
     limits = ConnectionLimits()
     head_since: float | None = None
     """Since when a head is waited for; None while a request is answered or the next one may still come."""
+    answering: RequestResponseCycle | None = None
+    """The request that is being answered; uvicorn forgets it when the next one has come."""
     is_surplus = False
     """Whether there were enough without it: whatever it asks is refused."""
 
@@ -51,6 +53,12 @@ class Connection(HttpToolsProtocol):
         if len(self.connections) > self.limits.connections:
             self.is_surplus = True
             self.app = _refuse
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.answering is not None and not self.answering.response_complete:
+            self.answering.disconnected = True
+            self.answering.message_event.set()
+        super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -69,6 +77,10 @@ class Connection(HttpToolsProtocol):
             return False
         allowed = self.limits.head_seconds
         return now - self.head_since > (min(allowed, SURPLUS_HEAD_SECONDS) if self.is_surplus else allowed)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self.answering = cycle
+        super()._start_asgi_task(cycle, app)
 
     def _should_upgrade_to_ws(self) -> bool:
         return not self.is_surplus and super()._should_upgrade_to_ws()
