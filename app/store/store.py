@@ -1,9 +1,8 @@
 """Readings and works: one connection for each block, never shared, never kept."""
 
 import asyncio
-import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from sqlalchemy import text
@@ -138,14 +137,8 @@ class Store:
             return
         raw = await connection.get_raw_connection()
         driver: Any = raw.driver_connection
-        interrupt = driver._conn.interrupt  # noqa: SLF001 - the driver has no name for it.
-        timer = asyncio.get_running_loop().call_later(self._statement_seconds, interrupt)
+        timer = asyncio.get_running_loop().call_later(self._statement_seconds, driver._conn.interrupt)  # noqa: SLF001
         try:
             yield
-        except asyncio.CancelledError:
-            # The driver's thread knows nothing of a task that is cancelled.
-            with suppress(sqlite3.ProgrammingError):  # It is closed already.
-                interrupt()
-            raise
         finally:
             timer.cancel()
