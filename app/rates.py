@@ -22,6 +22,9 @@ REQUESTS_PER_MINUTE = 60_000
 COST_PER_MINUTE = 30_000_000
 PARTS = 10
 """In how many parts a minute is drawn."""
+REQUESTS_MIN = 10
+COST_MIN = 10_000
+"""The least parts: what may come before the database has answered."""
 CALLERS_MAX = 100_000
 """Callers of a minute who are remembered."""
 DRAWS_MAX = 500
@@ -49,9 +52,9 @@ class _Meter:
 
     __slots__ = ("_limit", "_part", "credit", "granted", "is_spent", "used")
 
-    def __init__(self, limit: int | None, *, is_shared: bool) -> None:
+    def __init__(self, limit: int | None, least: int, *, is_shared: bool) -> None:
         self._limit = math.inf if limit is None else limit
-        self._part = 0 if limit is None else max(1, limit // PARTS)
+        self._part = 0 if limit is None else min(limit, max(least, limit // PARTS))
         self.used = 0
         self.granted = 0
         self.credit = self._part if is_shared and limit is not None else self._limit
@@ -178,6 +181,7 @@ class Rates:
             del self._uses[next(iter(self._uses))]
         is_shared = self._store is not None
         use = self._uses[name] = _Use(
-            _Meter(self._allowance.requests, is_shared=is_shared), _Meter(self._allowance.cost, is_shared=is_shared)
+            _Meter(self._allowance.requests, REQUESTS_MIN, is_shared=is_shared),
+            _Meter(self._allowance.cost, COST_MIN, is_shared=is_shared),
         )
         return use
