@@ -215,9 +215,12 @@ async def _fill(settings: Settings, accounts: int, days: int) -> bool:
 def _listen(settings: Settings) -> None:
     import uvicorn  # noqa: PLC0415
 
-    from app.main import create_app  # noqa: PLC0415
+    from app.main import connection_limits, create_app  # noqa: PLC0415
+    from app.web.connections import LOOK_SECONDS, Watch, make_room  # noqa: PLC0415
 
     application = create_app(settings)
+    watch = Watch(connection_limits(settings))
+    make_room(settings.connections_max)
 
     class Server(uvicorn.Server):
         """Ends what would last for ever before it waits for what is still running."""
@@ -226,6 +229,11 @@ def _listen(settings: Settings) -> None:
             await application.end_streams()
             await super().shutdown(sockets)
 
+        async def on_tick(self, counter: int) -> bool:
+            if counter % (10 * LOOK_SECONDS) == 0:
+                watch.look(self.server_state.connections, asyncio.get_running_loop().time())
+            return await super().on_tick(counter)
+
     config = uvicorn.Config(
         application,
         host=settings.host,
@@ -233,9 +241,10 @@ def _listen(settings: Settings) -> None:
         log_level="warning",
         access_log=False,
         server_header=False,
+        http=watch.protocol,
         timeout_graceful_shutdown=15,
         ws="websockets-sansio",
-        ws_max_size=1_000_000,
+        ws_max_size=settings.socket_message_max,
         ws_ping_interval=None,
         ws_per_message_deflate=False,
     )

@@ -18,11 +18,13 @@ from app.dispatch import Dispatcher
 from app.domain.balances import BatchRules
 from app.domain.callers import Caller
 from app.feed import Feed
+from app.rates import COST_PER_MINUTE, REQUESTS_PER_MINUTE, Allowance, Rates
 from app.settings import Settings
 from app.store.signals import Signals
 from app.store.store import Store
 from app.web.auth import Authentication, Bearers, CallersOnly, Nobody
 from app.web.bodies import VALUES_MAX, JsonReader
+from app.web.connections import ConnectionLimits
 from app.web.graphql import GraphQLView
 from app.web.guards import LOCAL_HOSTS, FramingGuard, HostGuard, Paths, SecurityHeaders
 from app.web.health import Alive, Ready
@@ -34,6 +36,7 @@ from app.web.tokens import Rules
 from app.web.websocket import GraphQLSocket
 from resolvers.context import Context, Limits
 from schema import schema, sdl
+from schema.execution.limits import OperationLimits
 from schema.execution.run import Runner
 
 Clock = Callable[[], datetime]
@@ -107,14 +110,54 @@ def open_store(settings: Settings) -> Store:
     return Store(settings.database_url, statement_seconds=settings.statement_seconds, connections=settings.connections)
 
 
-def create_operations(settings: Settings, store: Store, feed: Feed, clock: Clock = _now) -> Runner:
+def operation_limits(settings: Settings) -> OperationLimits:
+    """What an operation may be at most, as set."""
+    return OperationLimits(
+        characters=settings.document_chars_max,
+        tokens=settings.document_tokens_max,
+        depth=settings.depth_max,
+        aliases=settings.aliases_max,
+        root_fields=settings.root_fields_max,
+        mutations=settings.mutations_max,
+        directives=settings.directives_max,
+        fragments=settings.fragments_max,
+        fields=settings.fields_max,
+        cost=settings.cost_max,
+        page_size=settings.page_max,
+        batch_items=settings.batch_max,
+    )
+
+
+def connection_limits(settings: Settings) -> ConnectionLimits:
+    """What clients may do with connections, as set."""
+    return ConnectionLimits(settings.connections_max, settings.head_seconds, settings.write_seconds)
+
+
+def create_rates(settings: Settings, store: Store, clock: Clock, *, is_keyed: bool) -> Rates | None:
+    """What counts each caller's requests, shared by the processes of one PostgreSQL database; None: nothing does.
+
+    is_keyed: whether callers are known by a key. Without one all are the same caller.
+    """
+    requests, cost = (REQUESTS_PER_MINUTE, COST_PER_MINUTE) if is_keyed else (0, 0)
+    if settings.requests_per_minute is not None:
+        requests = settings.requests_per_minute
+    if settings.cost_per_minute is not None:
+        cost = settings.cost_per_minute
+    allowance = Allowance(requests or None, cost or None)
+    shared = store if store.dialect.name == "postgresql" else None  # One process alone serves a SQLite file.
+    return Rates(allowance, shared, lambda: clock().timestamp()) if allowance.is_bounded else None
+
+
+def create_operations(
+    settings: Settings, store: Store, feed: Feed, clock: Clock = _now, rates: Rates | None = None
+) -> Runner:
     """What runs operations on a store."""
     limits = limits_of(settings)
 
     def context_of(caller: Caller) -> Context:
         return Context(caller, store, clock(), limits, feed)
 
-    return Runner(schema, context_of)
+    return Runner(schema, context_of, limits=operation_limits(settings), rates=rates)
 
 
 @asynccontextmanager
@@ -175,19 +218,38 @@ def create_app(settings: Settings, clock: Clock = _now) -> Application:
     store = open_store(settings)
     feed = Feed(store, backlog=settings.subscription_backlog)
     page, assets = page_routes() if settings.graphiql else (None, [])
-    operations = create_operations(settings, store, feed, clock)
+    rates = create_rates(settings, store, clock, is_keyed=settings.has_key)
+    operations = create_operations(settings, store, feed, clock, rates)
     # A batch's items have up to nine keys; what a body may hold follows from how many items it may have.
-    reader = JsonReader(values_max=max(VALUES_MAX, 10 * settings.batch_max))
+    values_max = max(VALUES_MAX, 10 * settings.batch_max)
+    reader = JsonReader(settings.json_depth_max, values_max, settings.json_number_max)
 
     def now() -> float:
         return clock().timestamp()
 
     callers = authentication_of(settings, now)
-    streams = EventStream(operations.subscribe, now=now)
+    streams = EventStream(operations.subscribe, now=now, request_seconds=settings.request_seconds)
     view = GraphQLView(
-        operations, callers.of_headers, ide=page, stream=streams, body_max=settings.body_max, reader=reader
+        operations,
+        callers.of_headers,
+        ide=page,
+        stream=streams,
+        body_max=settings.body_max,
+        body_seconds=settings.body_seconds,
+        bodies_max=settings.bodies_max,
+        request_seconds=settings.request_seconds,
+        reader=reader,
     )
-    sockets = GraphQLSocket(operations.subscribe, callers.of_socket, now=now, reader=reader)
+    sockets = GraphQLSocket(
+        operations.subscribe,
+        callers.of_socket,
+        now=now,
+        init_seconds=settings.socket_init_seconds,
+        operations_max=settings.socket_operations_max,
+        message_max=settings.socket_message_max,
+        request_seconds=settings.request_seconds,
+        reader=reader,
+    )
     told = sdl()
 
     async def schema_file(_request: Request) -> PlainTextResponse:
@@ -197,6 +259,8 @@ def create_app(settings: Settings, clock: Clock = _now) -> Application:
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         async with by_itself(settings, store, wake=feed.wake, clock=clock) as itself:
             tasks = [asyncio.create_task(feed.run())]
+            if rates is not None:
+                tasks.append(asyncio.create_task(rates.run()))
             if settings.runner:
                 tasks.append(asyncio.create_task(itself.run()))
             try:

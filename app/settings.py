@@ -39,6 +39,29 @@ class Settings(BaseSettings):
     page_max: Annotated[int, Field(ge=1, le=10_000)] = 1_000
     series_max: Annotated[int, Field(ge=1, le=100_000)] = 2_000
     body_max: Annotated[int, Field(ge=1_000)] = 8_000_000
+    bodies_max: Annotated[int, Field(ge=1_000)] = 64_000_000
+    body_seconds: Annotated[float, Field(gt=0, le=3_600)] = 30.0
+    json_depth_max: Annotated[int, Field(ge=4, le=200)] = 32
+    json_number_max: Annotated[int, Field(ge=20, le=4_000)] = 1_000
+    document_chars_max: Annotated[int, Field(ge=100)] = 20_000
+    document_tokens_max: Annotated[int, Field(ge=10, le=100_000)] = 2_000
+    depth_max: Annotated[int, Field(ge=1, le=100)] = 12
+    aliases_max: Annotated[int, Field(ge=0)] = 30
+    root_fields_max: Annotated[int, Field(ge=1)] = 20
+    mutations_max: Annotated[int, Field(ge=1)] = 5
+    directives_max: Annotated[int, Field(ge=0)] = 50
+    fragments_max: Annotated[int, Field(ge=0, le=10_000)] = 500
+    fields_max: Annotated[int, Field(ge=1, le=50_000)] = 2_000
+    cost_max: Annotated[int, Field(ge=1)] = 10_000
+    requests_per_minute: Annotated[int, Field(ge=0)] | None = None
+    cost_per_minute: Annotated[int, Field(ge=0)] | None = None
+    request_seconds: Annotated[float, Field(gt=0, le=3_600)] = 30.0
+    connections_max: Annotated[int, Field(ge=1, le=1_000_000)] = 2_000
+    head_seconds: Annotated[float, Field(gt=0, le=3_600)] = 10.0
+    write_seconds: Annotated[float, Field(gt=0, le=3_600)] = 30.0
+    socket_message_max: Annotated[int, Field(ge=1_000)] = 1_000_000
+    socket_init_seconds: Annotated[float, Field(gt=0, le=3_600)] = 10.0
+    socket_operations_max: Annotated[int, Field(ge=1)] = 100
     connections: Annotated[int, Field(ge=2, le=1_000)] = 16
     statement_seconds: Annotated[float, Field(gt=0, le=3_600)] = 10.0
     runner: bool = True

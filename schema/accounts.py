@@ -25,6 +25,7 @@ from resolvers.listings import (
     pages,
 )
 from schema.balances import Balance, BalanceConnection, balance_pages
+from schema.costs import Cost, assumed
 from schema.fields import answered, column, stored
 from schema.filters import ACCOUNT_FILTERS, ACCOUNT_ORDERS, AccountFilter, AccountOrder
 from schema.node import Node
@@ -57,7 +58,21 @@ strawberry.enum(InvoicePeriod)
 strawberry.enum(Interval, name="SeriesInterval")
 
 
-@strawberry.type
+_HISTORY_ARGUMENTS: dict[str, Any] = {
+    "from": dt.date | None,
+    "to": dt.date | None,
+    "currency": str | None,
+}
+_SERIES_ARGUMENTS: dict[str, Any] = {
+    "from": dt.datetime,
+    "before": dt.datetime,
+    "interval": Interval,
+    "currency": str | None,
+    "timezone": str | None,
+}
+
+
+@strawberry.type(directives=[Cost(weight="0.2")])
 class BalancePoint:
     start: dt.datetime = column("start")
     open: decimal.Decimal | None = column("open")
@@ -84,7 +99,9 @@ class Account(Node):
         "The entry with the latest timestamp in the account's currency.",
     )
     current_balances: list[Balance] | None = stored(
-        Latest(Scope.BALANCES_READ, ENTRIES), "The latest entry for each balance type and currency."
+        Latest(Scope.BALANCES_READ, ENTRIES),
+        "The latest entry for each balance type and currency.",
+        costs=[assumed(5)],
     )
     balance_as_of: Balance | None = stored(
         AsOf(Scope.BALANCES_READ, ENTRIES),
@@ -97,18 +114,13 @@ class Account(Node):
     balance_history: HistoryConnectionType | None = stored(
         HISTORY,
         "One entry a business day with movement, as recorded at cycle closing; newest first.",
-        **{"from": dt.date | None, "to": dt.date | None, "currency": str | None},
+        **_HISTORY_ARGUMENTS,
     )
     balance_series: list[BalancePoint] | None = answered(
         resolve.balance_series,
         "Open, low, high and close for each interval, for charts; intervals without an entry carry the last close.",
-        **{
-            "from": dt.datetime,
-            "before": dt.datetime,
-            "interval": Interval,
-            "currency": str | None,
-            "timezone": str | None,
-        },
+        costs=[assumed(366)],
+        **_SERIES_ARGUMENTS,
     )
 
     min_balance: decimal.Decimal = column("min_balance")
@@ -127,9 +139,11 @@ class Account(Node):
     invoice_template: InvoiceTemplateType | None = stored(
         One(INVOICE_TEMPLATES, "invoice_template_id", Scope.ACCOUNTS_READ)
     )
-    send_invoices_to: list[ContactType] = stored(Several(CONTACTS, "send_invoices_to", Scope.ACCOUNTS_READ))
+    send_invoices_to: list[ContactType] = stored(
+        Several(CONTACTS, "send_invoices_to", Scope.ACCOUNTS_READ), costs=[assumed(3)]
+    )
     send_balance_notifications_to: list[ContactType] = stored(
-        Several(CONTACTS, "send_balance_notifications_to", Scope.ACCOUNTS_READ)
+        Several(CONTACTS, "send_balance_notifications_to", Scope.ACCOUNTS_READ), costs=[assumed(3)]
     )
     timezone: str = column("timezone", "IANA name.")
 

@@ -12,6 +12,7 @@ from app.domain.conditions import Order
 from app.domain.ids import Kind
 from resolvers.declarations import Coded, Derived, Identity, One
 from resolvers.listings import ACCOUNTS, ENTRIES, pages
+from schema.costs import Cost, said
 from schema.fields import column, stored
 from schema.filters import BALANCE_FILTERS, BALANCE_ORDERS, BalanceFilter, BalanceOrder
 from schema.node import Node
@@ -111,7 +112,11 @@ class AccountBalanceInput:
 
 @strawberry.input
 class BatchAccountBalancesInput:
-    account_balances: list[AccountBalanceInput]
+    account_balances: list[AccountBalanceInput] = strawberry.field(directives=[Cost(weight="0.1")])
+
+
+BATCH_SIZE = said("input.accountBalances", "results")
+"""A batch has as many results as items. Each of both costs a tenth, so that the largest batch is within the limit."""
 
 
 @strawberry.enum
@@ -124,7 +129,7 @@ def _result_type(result: Any) -> BatchResultType:
     return BatchResultType.REQUEST_ACCEPTED if result.accepted else BatchResultType.REQUEST_REJECTED
 
 
-@strawberry.type
+@strawberry.type(directives=[Cost(weight="0.1")])
 class BatchItemResult:
     result_type: BatchResultType = stored(Derived(_result_type))
     index: int = column("place", "The item's place in the input, from 0.")
@@ -141,6 +146,7 @@ class BatchItemResult:
     balance: Balance | None = column(
         "balance",
         "The recorded entry, where the item was accepted and stored; with O005, the entry that holds the number.",
+        costs=[Cost(weight="0.5")],
     )
 
 

@@ -4,7 +4,7 @@
 types. `bind` hands the resolvers to graphql-core as they are: no wrapper of Strawberry's runs for a field.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import strawberry
@@ -15,6 +15,7 @@ from strawberry.types.field import StrawberryField
 
 from resolvers.declarations import Column, Declaration, Pages
 from resolvers.fetch import resolver_of
+from schema.costs import paged
 
 _DECLARED = "declared"
 _RESOLVER = "resolver"
@@ -23,20 +24,30 @@ _LISTENER = "listener"
 PAGE_ARGUMENTS: Mapping[str, Any] = {"first": int | None, "after": str | None, "last": int | None, "before": str | None}
 
 
-def stored(declaration: Declaration, description: str | None = None, **arguments: Any) -> Any:
-    """A field whose value stands in the store, as declared."""
+def stored(
+    declaration: Declaration, description: str | None = None, *, costs: Sequence[object] = (), **arguments: Any
+) -> Any:
+    """A field whose value stands in the store, as declared. `costs` are directives of schema.costs."""
     given = {**PAGE_ARGUMENTS, **arguments} if isinstance(declaration, Pages) else arguments
-    return _field({_DECLARED: declaration, _RESOLVER: resolver_of(declaration)}, description, given)
+    return _field({_DECLARED: declaration, _RESOLVER: resolver_of(declaration)}, description, given, costs)
 
 
-def column(name: str, description: str | None = None, *, tell: Callable[[Any], Any] | None = None) -> Any:
+def column(
+    name: str,
+    description: str | None = None,
+    *,
+    tell: Callable[[Any], Any] | None = None,
+    costs: Sequence[object] = (),
+) -> Any:
     """A field that is a column of the record; `tell` says what of its value is told."""
-    return stored(Column(name, tell), description)
+    return stored(Column(name, tell), description, costs=costs)
 
 
-def answered(resolver: Callable[..., Any], description: str | None = None, **arguments: Any) -> Any:
+def answered(
+    resolver: Callable[..., Any], description: str | None = None, *, costs: Sequence[object] = (), **arguments: Any
+) -> Any:
     """A field that a resolver answers."""
-    return _field({_RESOLVER: resolver}, description, arguments)
+    return _field({_RESOLVER: resolver}, description, arguments, costs)
 
 
 def listened(
@@ -46,8 +57,15 @@ def listened(
     return _field({_LISTENER: listener, _RESOLVER: resolver}, description, arguments)
 
 
-def _field(metadata: Mapping[str, Any], description: str | None, arguments: Mapping[str, Any]) -> StrawberryField:
-    field = StrawberryField(description=description, metadata=metadata)
+def _field(
+    metadata: Mapping[str, Any],
+    description: str | None,
+    arguments: Mapping[str, Any],
+    costs: Sequence[object] = (),
+) -> StrawberryField:
+    if not costs and PAGE_ARGUMENTS.keys() <= arguments.keys():
+        costs = (paged(),)
+    field = StrawberryField(description=description, metadata=metadata, directives=costs)
     field.arguments = [_argument(name.rstrip("_"), annotation) for name, annotation in arguments.items()]
     return field
 

@@ -5,6 +5,7 @@ import strawberry
 from resolvers import accounts, balances, divisions, webhooks
 from schema.accounts import CreateAccountInput, CreateAccountPayload, UpdateAccountInput, UpdateAccountPayload
 from schema.balances import (
+    BATCH_SIZE,
     AccountBalanceInput,
     BatchAccountBalancesInput,
     BatchItemResult,
@@ -59,6 +60,7 @@ class Mutation:
     register_batch_account_balances: BatchResult | None = answered(
         balances.register,
         "AMLYZE: POST (formerly PUT) /batch-account-balances. One result for each item, in input order.",
+        costs=[BATCH_SIZE],
         input=BatchAccountBalancesInput,
     )
     update_account_balance: BatchItemResult | None = answered(

@@ -6,6 +6,7 @@ import strawberry
 
 from app.domain.currencies import CURRENCIES
 from resolvers.declarations import Part, Same
+from schema.costs import assumed
 from schema.fields import column, stored
 
 
@@ -34,7 +35,7 @@ def total_count() -> Any:
 
 
 def totals(description: str) -> Any:
-    return stored(Part("totals"), description)
+    return stored(Part("totals"), description, costs=[assumed(5)])
 
 
 def edge_cursor() -> Any:

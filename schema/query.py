@@ -13,7 +13,8 @@ from resolvers import gateway as of_gateway
 from resolvers import nodes as of_nodes
 from resolvers.listings import BY_CREATION, CONTRACTORS, DIVISIONS, INVOICE_TEMPLATES, WEBHOOKS, pages
 from schema.accounts import Account, AccountConnection, AccountIdentifier, account_pages
-from schema.balances import BalanceConnection, BatchAccountBalancesInput, BatchResult, balance_pages
+from schema.balances import BATCH_SIZE, BalanceConnection, BatchAccountBalancesInput, BatchResult, balance_pages
+from schema.costs import assumed, said
 from schema.directory import ContractorConnection, InvoiceTemplateConnection
 from schema.divisions import Division, DivisionConnection
 from schema.events import EventConnection, WebhookConnection
@@ -60,7 +61,7 @@ _EVENT_ARGUMENTS: dict[str, Any] = {
 @strawberry.type
 class Query:
     node: Node | None = answered(of_nodes.node, id=strawberry.ID)
-    nodes: list[Node | None] = answered(of_nodes.nodes, ids=list[strawberry.ID])
+    nodes: list[Node | None] = answered(of_nodes.nodes, costs=[said("ids")], ids=list[strawberry.ID])
     viewer: Viewer = answered(of_gateway.viewer, "Who is asking: the caller's subject, scopes and business units.")
     account: Account | None = stored(of_accounts.ACCOUNT, id=strawberry.ID)
     account_by_identifier: Account | None = stored(of_accounts.ACCOUNT_BY_IDENTIFIER, identifier=AccountIdentifier)
@@ -71,6 +72,7 @@ class Query:
     validate_batch_account_balances: BatchResult | None = answered(
         of_balances.validate,
         "What registerBatchAccountBalances would answer; nothing is stored.",
+        costs=[BATCH_SIZE],
         input=BatchAccountBalancesInput,
     )
     contractors: ContractorConnection | None = stored(
@@ -80,7 +82,9 @@ class Query:
     invoice_templates: InvoiceTemplateConnection | None = stored(
         pages(INVOICE_TEMPLATES, None, Scope.ACCOUNTS_READ, BY_CREATION)
     )
-    currencies: list[Currency] | None = answered(every_currency, "The currencies that the gateway knows.")
+    currencies: list[Currency] | None = answered(
+        every_currency, "The currencies that the gateway knows.", costs=[assumed(180)]
+    )
     limits: Limits | None = answered(of_gateway.limits, "What may be sent and asked for.")
     division: Division | None = stored(of_divisions.DIVISION, code=str, businessUnit=str | None)
     divisions: DivisionConnection | None = stored(

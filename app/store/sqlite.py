@@ -1,11 +1,13 @@
 """SQLite: one file, one writer, many readers beside it."""
 
+import asyncio
 import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
+    ExceptionContext,
     FromClause,
     LargeBinary,
     Select,
@@ -75,6 +77,7 @@ class Sqlite:
             connect_args={"timeout": BUSY_SECONDS},
         )
         event.listen(readers.sync_engine, "connect", _prepare_reader)
+        event.listen(readers.sync_engine, "handle_error", _interrupt_cancelled)
         file = database_file(url)
         checkpoints = _Checkpoints(None if file is None else Place(file, "checkpoint"))
         event.listen(writer.sync_engine, "connect", _prepare_writer)
@@ -237,6 +240,13 @@ class _Checkpoints:
 
 
 _READING = ("foreign_keys=ON", "query_only=ON", "wal_autocheckpoint=0", "cache_size=-65536")
+
+
+def _interrupt_cancelled(failure: ExceptionContext) -> None:
+    """Stop the statement of a reading that was cancelled: the driver's thread, which runs it, does not hear of that."""
+    if isinstance(failure.original_exception, asyncio.CancelledError) and failure.connection is not None:
+        driver: Any = failure.connection.connection.driver_connection
+        driver._conn.interrupt()  # noqa: SLF001 - the driver would wait for its thread.
 
 
 def _prepare_reader(connection: Any, _record: Any) -> None:

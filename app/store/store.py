@@ -26,6 +26,7 @@ from app.store.log import Log, LogReader, LogWriter
 from app.store.migrations import HEAD, revision_of
 from app.store.pieces import SiteForm
 from app.store.postgres import Postgres
+from app.store.rates import Rates
 from app.store.reads import Reads, Units
 from app.store.receivers import Receivers
 from app.store.recording import parameters
@@ -68,6 +69,7 @@ class Work:
         self.log = LogWriter(connection, dialect)
         self.keeping = Log(connection)
         self.receivers = Receivers(connection, dialect, units)
+        self.rates = Rates(connection)
 
 
 class Store:

@@ -306,3 +306,15 @@ deliveries = Table(
     sqlite_strict=True,
 )
 """Events that a receiver did not take yet, in order of their subject."""
+
+rates = Table(
+    "rates",
+    metadata,
+    Column("caller", Words, primary_key=True),
+    Column("minute", Number, primary_key=True, autoincrement=False),
+    Column("requests", Number, nullable=False),
+    Column("cost", Number, nullable=False),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+"""What the processes have drawn together of each caller's minute, counted from 1970."""

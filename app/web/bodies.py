@@ -15,6 +15,8 @@ from app.web.operations import Asked
 
 DEPTH_MAX = 32
 """Arrays and objects within each other."""
+HELD_MIN = 16_384
+"""Bytes of a body that counts with all others; smaller ones are held by the number of connections."""
 VALUES_MAX = 250_000
 """Commas in a body. A batch of 10,000 items with all their nine keys has 100,000."""
 NUMBER_MAX = 1_000
@@ -33,7 +35,7 @@ def bad(message: str) -> Refusal:
 
 
 class ClientGoneError(Exception):
-    """The client hung up before its request was complete, so that there is nobody to answer."""
+    """The client hung up before its request was answered, so that there is nobody to answer."""
 
 
 class BodyReader:
@@ -42,11 +44,15 @@ class BodyReader:
     body_max: bytes of a body.
     seconds: how long a body may take to arrive. All bodies share one timer, as one for each would cost more than
     reading it. So a reader serves one event loop.
+    held_max: bytes of all bodies that are being read, or were and are not released; small ones don't count.
     """
 
-    def __init__(self, body_max: int, seconds: float) -> None:
+    def __init__(self, body_max: int, seconds: float, held_max: int | None = None) -> None:
         self._body_max = body_max
         self._seconds = seconds
+        self._held_max = held_max
+        self._held: dict[asyncio.Task[Any], int] = {}
+        self._total = 0
         # In order of time, as all are given the same time.
         self._due: dict[asyncio.Task[Any], float] = {}
         self._late: set[asyncio.Task[Any]] = set()
@@ -56,13 +62,14 @@ class BodyReader:
         """The body of one request.
 
         Raises Refusal(PAYLOAD_TOO_LARGE) as soon as too many bytes have come, whatever is still to come,
-        Refusal(TIMEOUT) where it is not complete in time, and ClientGoneError.
+        Refusal(UNAVAILABLE) where all bodies together are too large, Refusal(TIMEOUT) where it is not complete in time,
+        and ClientGoneError. Until the running task releases it, a large body counts with the others.
         """
         task = asyncio.current_task()
         assert task is not None
         self._watch(task)
         try:
-            return await self._whole(receive)
+            return await self._whole(receive, task)
         except asyncio.CancelledError:
             if task not in self._late or task.uncancel() > 0:
                 raise
@@ -71,7 +78,23 @@ class BodyReader:
             self._due.pop(task, None)
             self._late.discard(task)
 
-    async def _whole(self, receive: Receive) -> bytes:
+    def release(self) -> None:
+        """Forget the body that the running task has read."""
+        if self._held:
+            task = asyncio.current_task()
+            assert task is not None
+            self._total -= self._held.pop(task, 0)
+
+    def _hold(self, task: asyncio.Task[Any], size: int) -> None:
+        if self._held_max is None or size < HELD_MIN:
+            return
+        self._total += size - self._held.get(task, 0)
+        self._held[task] = size
+        if self._total > self._held_max:
+            message = "Too many large requests at once: try again."
+            raise Refusal(Code.UNAVAILABLE, message, limit=self._held_max, retryAfter=1)
+
+    async def _whole(self, receive: Receive, task: asyncio.Task[Any]) -> bytes:
         message = await receive()
         body: bytes | bytearray = message.get("body", b"")
         if message.get("more_body", False):
@@ -81,6 +104,7 @@ class BodyReader:
                 raise ClientGoneError
             if len(body) > self._body_max:
                 raise too_large(self._body_max)
+            self._hold(task, len(body))
             if not message.get("more_body", False):
                 return bytes(body)
             message = await receive()
@@ -117,11 +141,12 @@ class JsonReader:
     before anything is built. Numbers with a point or an exponent become `JsonNumber`.
     """
 
-    def __init__(self, depth_max: int = DEPTH_MAX, values_max: int = VALUES_MAX) -> None:
+    def __init__(self, depth_max: int = DEPTH_MAX, values_max: int = VALUES_MAX, number_max: int = NUMBER_MAX) -> None:
         self._depth_max = depth_max
         self._values_max = values_max
+        self._number_max = number_max
         self._decode = json.JSONDecoder(
-            object_pairs_hook=_object, parse_float=_fraction, parse_int=_integer, parse_constant=_constant
+            object_pairs_hook=_object, parse_float=self._fraction, parse_int=self._integer, parse_constant=_constant
         ).decode
 
     def read(self, raw: bytes) -> Any:
@@ -166,6 +191,20 @@ class JsonReader:
                 return
         raise self._too_deep()
 
+    def _fraction(self, text: str) -> JsonNumber:
+        if len(text) > self._number_max:
+            raise self._long_number()
+        return JsonNumber(text)
+
+    def _integer(self, text: str) -> int:
+        if len(text) > self._number_max:
+            raise self._long_number()
+        return int(text)
+
+    def _long_number(self) -> Refusal:
+        message = f"A number has at most {self._number_max} characters."
+        return Refusal(Code.BAD_REQUEST, message, limit=self._number_max)
+
     def _too_deep(self) -> Refusal:
         message = f"Arrays and objects within each other: at most {self._depth_max}."
         return Refusal(Code.BAD_REQUEST, message, limit=self._depth_max)
@@ -180,22 +219,6 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
                 raise bad(f"The key {shown(key)} stands twice in one object.")
             seen.add(key)
     return made
-
-
-def _fraction(text: str) -> JsonNumber:
-    if len(text) > NUMBER_MAX:
-        raise _long_number()
-    return JsonNumber(text)
-
-
-def _integer(text: str) -> int:
-    if len(text) > NUMBER_MAX:
-        raise _long_number()
-    return int(text)
-
-
-def _long_number() -> Refusal:
-    return Refusal(Code.BAD_REQUEST, f"A number has at most {NUMBER_MAX} characters.", limit=NUMBER_MAX)
 
 
 def _constant(name: str) -> NoReturn:

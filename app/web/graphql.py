@@ -3,6 +3,7 @@
 Source of the rules: GraphQL over HTTP (draft), as the graphql-http audit suite reads it.
 """
 
+import asyncio
 import math
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
@@ -25,7 +26,8 @@ from app.web.bodies import (
 )
 from app.web.guards import SAFE_HEADERS
 from app.web.negotiation import Media, chosen, is_json
-from app.web.operations import Asked, Run
+from app.web.operations import Answered, Asked, Run
+from app.web.running import REQUEST_SECONDS, Running
 
 _log = structlog.get_logger(__name__)
 
@@ -33,13 +35,15 @@ BODY_MAX = 8_000_000
 """Bytes of a request's body."""
 BODY_SECONDS = 30.0
 """How long a body may take to arrive."""
+LARGE_BODY = 400_000
+"""Bytes of a body that is decoded in a thread: the event loop is not held for longer than some milliseconds."""
 RETRY_SECONDS = 1
 """What Retry-After says where a refusal does not."""
 
 _UNREAD_DIGITS_MAX = 5
 """Digits of the length of a body that is dropped unread for the sake of its connection."""
 _UNREAD_SECONDS = 1.0
-_OF_UNREAD_BODIES = frozenset({Code.PAYLOAD_TOO_LARGE, Code.TIMEOUT})
+_OF_UNREAD_BODIES = frozenset({Code.PAYLOAD_TOO_LARGE, Code.TIMEOUT, Code.UNAVAILABLE})
 _LENGTH_DIGITS_MAX = 18
 
 STATUSES: Mapping[Code | None, int] = {
@@ -88,8 +92,8 @@ class _Reply(NamedTuple):
 class GraphQLView:
     """The ASGI app at /graphql; HTTP alone, no WebSocket.
 
-    It runs each operation to its end. A client that goes away cancels nothing: what is running may be a mutation, and
-    a cancelled transaction may have been committed or not. Whoever runs operations bounds their time.
+    An operation that takes too long is cancelled, and so is one whose client has gone; whoever runs operations decides
+    what that means. A mutation is not torn: a cancelled transaction may have been committed or not.
 
     run: runs operations.
     caller_of: who asks, by the headers; raises Refusal(UNAUTHENTICATED). May be a coroutine function.
@@ -97,6 +101,8 @@ class GraphQLView:
     stream: answers requests whose Accept names text/event-stream above all else; None: there is no such answer.
     body_max: bytes of a body; more is PAYLOAD_TOO_LARGE, before anything is read where Content-Length tells.
     body_seconds: how long a body may take to arrive; then the status is 408.
+    bodies_max: bytes of all bodies that are read or worked on; more is UNAVAILABLE for a while.
+    request_seconds: how long an operation may take.
     get: whether queries by GET are answered.
     reader: reads the JSON of bodies and of URLs.
     """
@@ -110,6 +116,8 @@ class GraphQLView:
         stream: Stream | None = None,
         body_max: int = BODY_MAX,
         body_seconds: float = BODY_SECONDS,
+        bodies_max: int | None = None,
+        request_seconds: float = REQUEST_SECONDS,
         get: bool = True,
         reader: JsonReader | None = None,
     ) -> None:
@@ -118,12 +126,19 @@ class GraphQLView:
         self._ide = ide
         self._stream = stream
         self._body_max = body_max
-        self._bodies = BodyReader(body_max, body_seconds)
+        self._bodies = BodyReader(body_max, body_seconds, bodies_max)
+        self._running = Running(request_seconds)
         self._dropped = BodyReader(10**_UNREAD_DIGITS_MAX, _UNREAD_SECONDS)
         self._methods = frozenset({"GET", "POST"} if get else {"POST"})
         self._reader = reader or JsonReader()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._answer(scope, receive, send)
+        finally:
+            self._bodies.release()
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = joined_headers(scope["headers"])
         mutations = scope["method"] == "POST"
         media = self._media(scope, headers)
@@ -150,10 +165,17 @@ class GraphQLView:
         except Exception:  # noqa: BLE001 - as above.
             await _send(send, media, _failed())
             return
+        if b"graphql-cost" in headers:
+            asked = asked._replace(wants_cost=headers[b"graphql-cost"] == b"report")
         if media is Media.EVENTS and self._stream is not None:
             await self._stream(asked, caller, receive, send, mutations=mutations)
             return
-        await _send(send, media, await self._reply(asked, caller, media, mutations=mutations))
+        answering = self._run(asked, caller, mutations=mutations)
+        try:
+            reply = await self._reply(self._running.run(answering, receive), media)
+        except ClientGoneError:
+            return
+        await _send(send, media, reply)
 
     def _media(self, scope: Scope, headers: Headers) -> Media | None:
         page = self._ide is not None and scope["method"] == "GET" and not _has_query(scope["query_string"])
@@ -180,6 +202,8 @@ class GraphQLView:
         body = await self._bodies.read(receive)
         if not body:
             raise bad("There is no body.")
+        if len(body) > LARGE_BODY:
+            return asked_from(await asyncio.to_thread(self._reader.read, body))
         return asked_from(self._reader.read(body))
 
     def _check_post(self, headers: Headers) -> None:
@@ -221,11 +245,12 @@ class GraphQLView:
             more.append((b"connection", b"close"))
         return _Reply(status, error_body(refusal.code, refusal.message, refusal.extensions), more)
 
-    async def _reply(self, asked: Asked, caller: Caller, media: Media | None, *, mutations: bool) -> _Reply:
-        """The answer to a GraphQL request."""
+    async def _reply(self, answering: Awaitable[Answered], media: Media | None) -> _Reply:
+        """The answer to a GraphQL request. Raises ClientGoneError."""
         try:
-            body, ran, code = await self._run(asked, caller, mutations=mutations)
-            extensions: Mapping[str, Any] = {}
+            body, ran, code, extensions = await answering
+        except ClientGoneError:
+            raise
         except Refusal as refusal:
             body, ran, code = error_body(refusal.code, refusal.message, refusal.extensions), False, refusal.code
             extensions = refusal.extensions

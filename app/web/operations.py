@@ -1,10 +1,14 @@
 """What passes between the HTTP view and whatever runs GraphQL operations."""
 
-from collections.abc import AsyncGenerator
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from app.domain.callers import Caller
 from app.domain.refusals import Code, Refusal
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class Asked(NamedTuple):
@@ -14,6 +18,8 @@ class Asked(NamedTuple):
     variables: dict[str, Any]
     operation_name: str | None
     extensions: dict[str, Any]
+    wants_cost: bool = False
+    """Whether the answer tells what it costs."""
 
 
 class Answered(NamedTuple):
@@ -25,6 +31,17 @@ class Answered(NamedTuple):
     """Whether execution began, so that the body has "data"."""
     code: Code | None
     """For a request that did not run: the code of its first error."""
+    extensions: Mapping[str, Any] = _NOTHING
+    """For a request that was refused: what is told beside the code, such as the limit."""
+
+    def with_cost(self, cost: int, maximum: int) -> "Answered":
+        """The same answer, which tells what the operation costs."""
+        told = f',"extensions":{{"cost":{{"estimate":{cost},"maximum":{maximum}}}}}}}'
+        return self._replace(body=self.body[:-1] + told.encode("ascii"))
+
+
+class OutcomeUnknown(asyncio.CancelledError):
+    """Nobody waits any more for a mutation, which goes on."""
 
 
 class Run(Protocol):

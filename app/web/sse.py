@@ -11,9 +11,11 @@ from starlette.types import Receive, Send
 
 from app.domain.callers import Caller
 from app.domain.refusals import Code, Refusal
-from app.web.graphql import STATUSES
+from app.web.bodies import error_body
+from app.web.graphql import STATUSES, headers_for
 from app.web.guards import SAFE_HEADERS, send_json
 from app.web.operations import Answered, Asked, Subscribe, refusal_json
+from app.web.running import REQUEST_SECONDS, in_time
 
 KEEP_ALIVE_SECONDS = 12.0
 """After how long without a result a comment shows that the stream lives."""
@@ -42,16 +44,24 @@ class EventStream:
         *,
         now: Callable[[], float] = time.time,
         keep_alive_seconds: float = KEEP_ALIVE_SECONDS,
+        request_seconds: float = REQUEST_SECONDS,
     ) -> None:
         self._subscribe = subscribe
         self._now = now
+        self._request_seconds = request_seconds
         self._keep_alive_seconds = keep_alive_seconds
         self._streams: set[asyncio.Task[None]] = set()
 
     async def __call__(self, asked: Asked, caller: Caller, receive: Receive, send: Send, *, mutations: bool) -> None:
-        answer = await self._subscribe(asked, caller, mutations=mutations)
+        asking = self._subscribe(asked, caller, mutations=mutations)
+        try:
+            answer = await in_time(asking, self._request_seconds)
+        except Refusal as refusal:
+            await send_json(send, STATUSES[refusal.code], error_body(refusal.code, refusal.message, refusal.extensions))
+            return
         if isinstance(answer, Answered) and answer.code in STATUSES:
-            await send_json(send, STATUSES[answer.code], answer.body)
+            more = headers_for(answer.code, answer.extensions, allow="POST")
+            await send_json(send, STATUSES[answer.code], answer.body, *more)
             return
         await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
         if isinstance(answer, Answered):

@@ -20,6 +20,7 @@ from app.domain.refusals import Code, Refusal
 from app.web.bodies import JsonReader, asked_from
 from app.web.graphql import joined_headers
 from app.web.operations import Answered, Asked, Subscribe, refusal_json
+from app.web.running import REQUEST_SECONDS, in_time
 
 PROTOCOL = "graphql-transport-ws"
 INIT_SECONDS = 10.0
@@ -57,6 +58,7 @@ class _Limits(NamedTuple):
     ping_seconds: float
     send_seconds: float
     token_seconds: float
+    request_seconds: float
 
 
 class GraphQLSocket:
@@ -80,12 +82,15 @@ class GraphQLSocket:
         send_seconds: float = SEND_SECONDS,
         token_seconds: float = TOKEN_SECONDS,
         now: Callable[[], float] = time.time,
+        request_seconds: float = REQUEST_SECONDS,
         reader: JsonReader | None = None,
     ) -> None:
         self.subscribe = subscribe
         self.caller_of = caller_of
         self.now = now
-        self.limits = _Limits(init_seconds, operations_max, message_max, ping_seconds, send_seconds, token_seconds)
+        self.limits = _Limits(
+            init_seconds, operations_max, message_max, ping_seconds, send_seconds, token_seconds, request_seconds
+        )
         self.reader = reader or JsonReader()
         self._conversations: set[_Conversation] = set()
 
@@ -271,7 +276,12 @@ class _Conversation:
 
     async def _operate(self, name: str, asked: Asked) -> None:
         async def work() -> None:
-            answer = await self._of.subscribe(asked, await self._admitted(), mutations=False)
+            asking = self._of.subscribe(asked, await self._admitted(), mutations=False)
+            try:
+                answer = await in_time(asking, self._of.limits.request_seconds)
+            except Refusal as refusal:
+                await self._tell_error(name, [refusal_json(refusal)])
+                return
             if isinstance(answer, Answered) and not answer.ran:
                 await self._tell_error(name, json.loads(answer.body)["errors"])
                 return

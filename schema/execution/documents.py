@@ -1,7 +1,10 @@
 """Documents that were parsed and validated once, and are known when they come again."""
 
+import asyncio
+import re
 from collections import OrderedDict
 from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 from graphql import (
@@ -18,12 +21,20 @@ from graphql.execution.get_variable_signature import GraphQLVariableSignature, g
 from graphql.language import BREAK, DirectiveNode, Node, OperationType, VariableNode, Visitor, visit
 
 from app.domain.refusals import Code, Refusal
+from schema.execution.limits import OperationLimits, check_document, check_text, too_large
+from schema.execution.pricing import Price, Pricing
 
 DOCUMENTS_MAX = 1000
-CHARACTERS_MAX = 8_000_000
-"""Of all documents that are kept."""
+TOKENS_MAX = 200_000
+"""Of all documents that are kept; each takes about half a kilobyte."""
 
 ERRORS_MAX = 10
+LARGE_TOKENS = 500
+"""Reading a document of so many tokens holds the event loop for some milliseconds."""
+
+_TOKEN = re.compile(r"[\w$@]+|[^\s,\w]")
+_ABORTED = "Parsing aborted"
+"""What graphql-core says where a limit was reached."""
 
 
 class Operation(NamedTuple):
@@ -37,6 +48,7 @@ class Operation(NamedTuple):
     """The variables that @skip and @include hang on."""
     plans: dict[tuple[Any, ...], Any]
     """How it is answered, by the values of those variables (schema.execution.plans)."""
+    price: Price
 
     def __hash__(self) -> int:
         return id(self.node)
@@ -62,25 +74,43 @@ class Unsound(Exception):  # noqa: N818 - a document's fault, told to whoever se
         self.errors = errors
 
 
+class Document(NamedTuple):
+    """A valid document."""
+
+    operations: dict[str | None, Operation]
+    tokens: int
+
+
 class Documents:
     """The documents seen lately, bounded by number and by size. A document seen before costs no parse."""
 
-    def __init__(self, schema: GraphQLSchema) -> None:
+    def __init__(self, schema: GraphQLSchema, limits: OperationLimits | None = None) -> None:
         self._schema = schema
-        self._known: OrderedDict[str, dict[str | None, Operation]] = OrderedDict()
-        self._characters = 0
+        self._limits = limits or OperationLimits()
+        self._pricing = Pricing(schema, self._limits)
+        self._known: OrderedDict[str, Document] = OrderedDict()
+        self._tokens = 0
+        # One thread: large documents of many clients wait for each other, and not the small ones for them.
+        self._reader = ThreadPoolExecutor(1, "documents")
 
-    def operation(self, text: str, name: str | None) -> Operation:
+    async def operation(self, text: str, name: str | None) -> Operation:
         """The operation of a document by its name, or its only one.
 
-        Raises Unsound where the document is, Refusal OPERATION_RESOLUTION_FAILURE where it has no such operation.
+        A large document is read in a thread, so that nobody waits for it but who sent it.
+        Raises Unsound where the document is, Refusal OPERATION_RESOLUTION_FAILURE where it has no such operation, and
+        DOCUMENT_TOO_LARGE or QUERY_TOO_COMPLEX where it is above a limit.
         """
-        operations = self._known.get(text)
-        if operations is None:
-            operations = self._read(text)
-            self._keep(text, operations)
+        document = self._known.get(text)
+        if document is None:
+            check_text(text, self._limits)
+            if is_large(text):
+                document = await asyncio.get_running_loop().run_in_executor(self._reader, self._read, text)
+            else:
+                document = self._read(text)
+            self._keep(text, document)
         else:
             self._known.move_to_end(text)
+        operations = document.operations
         if name is None and len(operations) != 1:
             raise Refusal(Code.OPERATION_RESOLUTION_FAILURE, "The document has several operations: name one.")
         found = next(iter(operations.values())) if name is None else operations.get(name)
@@ -88,27 +118,41 @@ class Documents:
             raise Refusal(Code.OPERATION_RESOLUTION_FAILURE, "The document has no operation of this name.")
         return found
 
-    def _read(self, text: str) -> dict[str | None, Operation]:
-        try:
-            document = parse(text)
-        except GraphQLError as error:
-            raise Unsound(Code.GRAPHQL_PARSE_FAILED, [error]) from error
+    def _read(self, text: str) -> Document:
+        document = self._parsed(text)
         if "\\u" in text:
             _refuse_nul(document)
+        check_document(document, self._limits)
         errors = validate(self._schema, document, max_errors=ERRORS_MAX)
         if errors:
             raise Unsound(Code.GRAPHQL_VALIDATION_FAILED, errors[:ERRORS_MAX])
-        return _operations(self._schema, document)
+        return Document(_operations(self._schema, document, self._pricing), document.token_count or 0)
 
-    def _keep(self, text: str, operations: dict[str | None, Operation]) -> None:
-        self._known[text] = operations
-        self._characters += len(text)
-        while len(self._known) > DOCUMENTS_MAX or self._characters > CHARACTERS_MAX:
-            oldest, _ = self._known.popitem(last=False)
-            self._characters -= len(oldest)
+    def _parsed(self, text: str) -> DocumentNode:
+        tokens = self._limits.tokens
+        try:
+            return parse(text, max_lexical_tokens=tokens, max_comments=tokens)
+        except GraphQLError as error:
+            if _ABORTED in error.message:
+                raise too_large("tokens", tokens) from None
+            raise Unsound(Code.GRAPHQL_PARSE_FAILED, [error]) from error
+
+    def _keep(self, text: str, document: Document) -> None:
+        if text in self._known:  # Read in a thread for another one meanwhile.
+            return
+        self._known[text] = document
+        self._tokens += document.tokens
+        while len(self._known) > DOCUMENTS_MAX or self._tokens > TOKENS_MAX:
+            _, oldest = self._known.popitem(last=False)
+            self._tokens -= oldest.tokens
 
 
-def _operations(schema: GraphQLSchema, document: DocumentNode) -> dict[str | None, Operation]:
+def is_large(text: str) -> bool:
+    """Whether a text has more tokens than are read at once."""
+    return len(text) > LARGE_TOKENS and sum(1 for _ in _TOKEN.finditer(text)) > LARGE_TOKENS
+
+
+def _operations(schema: GraphQLSchema, document: DocumentNode, pricing: Pricing) -> dict[str | None, Operation]:
     definitions = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
     fragments = {name: FragmentDetails(node, None) for name, node in definitions.items()}
     operations: dict[str | None, Operation] = {}
@@ -117,8 +161,9 @@ def _operations(schema: GraphQLSchema, document: DocumentNode) -> dict[str | Non
             read = [get_variable_signature(schema, variable) for variable in node.variable_definitions or ()]
             signatures = [signature for signature in read if not isinstance(signature, GraphQLError)]
             assert len(signatures) == len(read), "the document is valid"
-            found = Operation(node, definitions, fragments, signatures, _switches(node, definitions.values()), {})
-            operations[node.name.value if node.name else None] = found
+            switches, price = _switches(node, definitions.values()), pricing.price(node, definitions)
+            name = node.name.value if node.name else None
+            operations[name] = Operation(node, definitions, fragments, signatures, switches, {}, price)
     return operations
 
 

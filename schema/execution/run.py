@@ -17,16 +17,20 @@ from graphql.execution.values import VariableValues, VariableValueSource, get_va
 from app.domain.callers import Caller
 from app.domain.numbers import JsonNumber
 from app.domain.refusals import Code, Refusal
-from app.web.operations import Answered, Asked
+from app.rates import Rates
+from app.web.operations import Answered, Asked, OutcomeUnknown
 from resolvers.context import Context
 from resolvers.plans import answer as answer_of
 from schema.execution.coercion import Coercions
 from schema.execution.documents import ERRORS_MAX, Documents, Operation, Unsound
+from schema.execution.limits import OperationLimits
 from schema.execution.plans import Direct, Plan, Plans, Resolved, Root, Stored, whole
 
 _log = structlog.get_logger("balance_gateway")
 
 
+LARGE_ITEMS = 1_000
+"""Items of a batch whose variables are read in a thread, so that nobody else waits for that."""
 LATELY_MAX = 2_000
 """Answers to subscriptions that are kept for others who ask the same."""
 
@@ -35,24 +39,37 @@ class Runner:
     """Runs operations of a schema. `context_of` makes what each one carries with it."""
 
     def __init__(
-        self, schema: GraphQLSchema, context_of: Callable[[Caller], Context], *, with_plans: bool = True
+        self,
+        schema: GraphQLSchema,
+        context_of: Callable[[Caller], Context],
+        *,
+        limits: OperationLimits | None = None,
+        rates: Rates | None = None,
+        with_plans: bool = True,
     ) -> None:
         self._schema = schema
         self._plans = Plans(schema) if with_plans else None
         self._context_of = context_of
-        self._documents = Documents(schema)
+        self._limits = limits or OperationLimits()
+        self._rates = rates
+        self._documents = Documents(schema, self._limits)
+        self._writing: set[asyncio.Future[Answered]] = set()
         self._coercions = Coercions()
         self._lately: OrderedDict[Hashable, asyncio.Future[Answered]] = OrderedDict()
 
     async def __call__(self, asked: Asked, caller: Caller, *, mutations: bool) -> Answered:
-        """The answer to one request. Never raises: what is unexpected is logged and told as INTERNAL with its id."""
-        prepared = self._prepared(asked, mutations=mutations)
+        """The answer to one request. Never raises: what is unexpected is logged and told as INTERNAL with its id.
+
+        Cancelled, a query ends; a mutation goes on, and OutcomeUnknown is raised.
+        """
+        prepared = await self._prepared(asked, caller, mutations=mutations)
         if isinstance(prepared, Answered):
             return prepared
-        operation, variables = prepared
+        operation, variables, cost = prepared
         if operation.is_subscription:
             return _refused(Code.BAD_REQUEST, [_plain(Refusal(Code.BAD_REQUEST, "A subscription needs a stream."))])
-        return await self._executed(operation, variables, caller, None)
+        answer = await self._answered(operation, variables, caller)
+        return answer.with_cost(cost, self._limits.cost) if asked.wants_cost else answer
 
     async def subscribe(
         self, asked: Asked, caller: Caller, *, mutations: bool
@@ -61,12 +78,13 @@ class Runner:
 
         Iterating raises Refusal where the subscription ends by the gateway's will. Closing the generator ends it.
         """
-        prepared = self._prepared(asked, mutations=mutations)
+        prepared = await self._prepared(asked, caller, mutations=mutations)
         if isinstance(prepared, Answered):
             return prepared
-        operation, variables = prepared
+        operation, variables, cost = prepared
         if not operation.is_subscription:
-            return await self._executed(operation, variables, caller, None)
+            answer = await self._answered(operation, variables, caller)
+            return answer.with_cost(cost, self._limits.cost) if asked.wants_cost else answer
         try:
             executor = self._executor(operation, variables, self._context_of(caller), None)
             begun = create_source_event_stream(executor)
@@ -101,17 +119,39 @@ class Runner:
         # One listener that goes away does not cancel what others wait for.
         return (await asyncio.shield(made)).body
 
-    def _prepared(self, asked: Asked, *, mutations: bool) -> tuple[Operation, VariableValues] | Answered:
-        """The operation that is asked for and its variables; or why it does not run."""
+    async def _answered(self, operation: Operation, variables: VariableValues, caller: Caller) -> Answered:
+        """The answer to an operation. One that writes is not torn when nobody waits for it any more."""
+        answering = self._executed(operation, variables, caller, None)
+        if not operation.is_mutation:
+            return await answering
+        writing = asyncio.ensure_future(answering)
+        self._writing.add(writing)
+        writing.add_done_callback(self._writing.discard)
         try:
-            operation = self._documents.operation(asked.query, asked.operation_name)
+            return await asyncio.shield(writing)
+        except asyncio.CancelledError as cancelled:
+            raise OutcomeUnknown from cancelled
+
+    async def _prepared(
+        self, asked: Asked, caller: Caller, *, mutations: bool
+    ) -> tuple[Operation, VariableValues, int] | Answered:
+        """The operation that is asked for, its variables and its cost; or why it does not run."""
+        try:
+            if self._rates is not None:
+                self._rates.admit(caller)
+            operation = await self._documents.operation(asked.query, asked.operation_name)
             if operation.is_mutation and not mutations:
                 raise Refusal(Code.METHOD_NOT_ALLOWED, "A mutation needs POST.")
-            return operation, self._variables(operation, asked.variables)
+            cost = operation.price.of(asked.variables)
+            if self._rates is not None:
+                self._rates.charge(caller, cost)
+            if operation.price.items(asked.variables) > LARGE_ITEMS:
+                return operation, await asyncio.to_thread(self._variables, operation, asked.variables), cost
+            return operation, self._variables(operation, asked.variables), cost
         except Unsound as unsound:
             return _refused(unsound.code, [_told(error, unsound.code) for error in unsound.errors])
         except Refusal as refusal:
-            return _refused(refusal.code, [_plain(refusal)])
+            return _refused(refusal.code, [_plain(refusal)])._replace(extensions=refusal.extensions)
         except Exception as error:  # noqa: BLE001 - the last line of defence.
             return _refused(Code.INTERNAL, [_internal(error)])
 

@@ -24,10 +24,12 @@ async def test_a_document_seen_before_is_neither_parsed_nor_validated(
 async def test_the_documents_that_are_kept_are_bounded(filled: Gateway) -> None:
     kept = filled._run._documents
     for number in range(documents.DOCUMENTS_MAX + 10):
-        kept.operation(f"{{ a{number}: __typename }}", None)
+        await kept.operation(f"{{ a{number}: __typename }}", None)
     assert len(kept._known) == documents.DOCUMENTS_MAX
-    kept.operation("{ __typename } #" + "x" * documents.CHARACTERS_MAX, None)
-    assert len(kept._known) == 0
+    for number in range(documents.TOKENS_MAX // 1_000 + 1):
+        await kept.operation(f"query A{number} {{ __typename }}" + "#\n" * 1_000, None)
+    assert documents.TOKENS_MAX - 2_000 < kept._tokens <= documents.TOKENS_MAX
+    assert kept._tokens == sum(document.tokens for document in kept._known.values())
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,139 @@
+"""Connections: how many there may be, and how long one may take to send a request's head or to read its answer."""
+
+import socket
+import struct
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from app.domain.refusals import Code
+from app.web.bodies import error_body
+from app.web.guards import send_json
+
+CONNECTIONS_MAX = 2_000
+HEAD_SECONDS = 10.0
+WRITE_SECONDS = 30.0
+SURPLUS_HEAD_SECONDS = 2.0
+"""How long a connection that is one too many may take to ask, and so to hear that it is."""
+LOOK_SECONDS = 1
+"""How often all connections are looked at."""
+
+_AT_ONCE = struct.pack("ii", 1, 0)
+_OTHER_FILES = 200
+"""Files that a process has open beside its clients' connections."""
+
+
+class ConnectionLimits(NamedTuple):
+    """What clients may do with connections."""
+
+    connections: int = CONNECTIONS_MAX
+    head_seconds: float = HEAD_SECONDS
+    """How long the head of a request may take, from the connection or from its first byte on."""
+    write_seconds: float = WRITE_SECONDS
+    """How long nothing of an answer may be read."""
+
+
+class Connection(HttpToolsProtocol):
+    """One client's connection; uvicorn's, with the times that it does not keep."""
+
+    limits = ConnectionLimits()
+    head_since: float | None = None
+    """Since when a head is waited for; None while a request is answered or the next one may still come."""
+    answering: RequestResponseCycle | None = None
+    """The request that is being answered; uvicorn forgets it when the next one has come."""
+    is_surplus = False
+    """Whether there were enough without it: whatever it asks is refused."""
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self.head_since = self.loop.time()
+        if len(self.connections) > self.limits.connections:
+            self.is_surplus = True
+            self.app = _refuse
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.answering is not None and not self.answering.response_complete:
+            self.answering.disconnected = True
+            self.answering.message_event.set()
+        super().connection_lost(exc)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        if self.head_since is None:
+            self.head_since = self.loop.time()
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        self.head_since = None
+
+    def is_slow(self, now: float) -> bool:
+        """Whether a head has taken too long. Bytes that are part of none don't keep a connection."""
+        if self.head_since is None:
+            is_idle = self.cycle is not None and self.cycle.response_complete and self.timeout_keep_alive_task is None
+            self.head_since = now if is_idle else None
+            return False
+        allowed = self.limits.head_seconds
+        return now - self.head_since > (min(allowed, SURPLUS_HEAD_SECONDS) if self.is_surplus else allowed)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self.answering = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _should_upgrade_to_ws(self) -> bool:
+        return not self.is_surplus and super()._should_upgrade_to_ws()
+
+
+class Watch:
+    """Drops the connections of slow senders and slow readers; WebSockets too."""
+
+    def __init__(self, limits: ConnectionLimits) -> None:
+        self._seconds = limits.write_seconds
+        self.protocol = type("LimitedConnection", (Connection,), {"limits": limits})
+        """What uvicorn makes connections of."""
+        self._unread: dict[Any, tuple[int, float]] = {}
+        """How much of an answer waits to be read, and since when it has not become less."""
+
+    def look(self, connections: Iterable[Any], now: float) -> None:
+        """Drop those that are slow at this moment of the event loop's time."""
+        unread = {}
+        for connection in list(connections):
+            if isinstance(connection, Connection) and connection.is_slow(now):
+                _drop(connection.transport)
+                continue
+            size = connection.transport.get_write_buffer_size()
+            if not size:
+                continue
+            before, since = self._unread.get(connection, (size + 1, now))
+            since = now if size < before else since
+            if now - since > self._seconds:
+                _drop(connection.transport)
+            else:
+                unread[connection] = (size, since)
+        self._unread = unread
+
+
+def _drop(transport: Any) -> None:
+    """End a connection at once. The system too is to forget what nobody reads."""
+    with suppress(OSError):
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+    transport.abort()
+
+
+async def _refuse(_scope: Scope, _receive: Receive, send: Send) -> None:
+    body = error_body(Code.UNAVAILABLE, "Too many connections: try again.", {"retryAfter": 1})
+    await send_json(send, 503, body, (b"retry-after", b"1"), (b"connection", b"close"))
+
+
+def make_room(connections: int) -> None:
+    """Let the process have so many connections open, as far as the system allows; else it could not refuse one."""
+    with suppress(ImportError, OSError, ValueError):
+        import resource  # noqa: PLC0415 - not every system has it.
+
+        wanted = 2 * connections + _OTHER_FILES
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        if soft != resource.RLIM_INFINITY and soft < most:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))

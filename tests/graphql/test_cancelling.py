@@ -1,0 +1,148 @@
+"""What becomes of an operation that nobody waits for: a query ends, also in the database, and a mutation goes on."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from app.store.store import Store
+from app.web.operations import OutcomeUnknown
+from tests.asking import Gateway
+
+SECONDS = 20
+ADD = """mutation { createBankAccountBalance(bankAccountId: "account_1", input:
+  {amount: 7, timestamp: "2026-01-01T00:00:00Z", currency: {code: "EUR"}}) { balance { id } } }"""
+LONG = """WITH RECURSIVE n(x) AS (SELECT coalesce(begun(), 1) UNION ALL SELECT x + 1 FROM n WHERE x < 100000000000)
+  SELECT max(x) FROM n"""
+
+
+async def test_a_mutation_that_is_not_waited_for_is_done_all_the_same(
+    filled: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+    work = filled.store.work
+
+    async def held(*given: Any) -> Any:
+        begun.set()
+        await go_on.wait()
+        return await work(*given)
+
+    monkeypatch.setattr(filled.store, "work", held)
+    asking = asyncio.create_task(filled.ask(ADD))
+    await begun.wait()
+    asking.cancel()
+    with pytest.raises(OutcomeUnknown):
+        await asking
+    writing = list(filled._run._writing)
+    go_on.set()
+    async with asyncio.timeout(SECONDS):
+        await asyncio.gather(*writing)
+    assert not filled._run._writing
+    answer = await filled.ask('{ account(id: "account_1") { balance } }')
+    assert answer.sound() == {"account": {"balance": "7"}}
+
+
+async def test_a_query_that_is_not_waited_for_ends(filled: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, ended = asyncio.Event(), asyncio.Event()
+    reading = filled.store.reading
+
+    class Held:
+        def __init__(self, units: Any) -> None:
+            self._reading = reading(units)
+
+        async def __aenter__(self) -> Any:
+            begun.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.set()
+
+        async def __aexit__(self, *raised: object) -> None:
+            raise AssertionError
+
+    monkeypatch.setattr(filled.store, "reading", Held)
+    asking = asyncio.create_task(filled.ask('{ account(id: "account_1") { balance } }'))
+    await begun.wait()
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError) as raised:
+        await asking
+    assert not isinstance(raised.value, OutcomeUnknown)
+    async with asyncio.timeout(SECONDS):
+        await ended.wait()
+
+
+@pytest.fixture
+async def looking(postgresql_url: str) -> AsyncIterator[Callable[[], Awaitable[int]]]:
+    """How many statements of the gateway run on the server."""
+    engine = create_async_engine(postgresql_url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+
+    async def running() -> int:
+        statement = (
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active'"
+            " AND application_name = 'balance-gateway'"
+        )
+        async with engine.connect() as connection:
+            return int((await connection.execute(text(statement))).scalar_one())
+
+    yield running
+    await engine.dispose()
+
+
+async def until(told: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(SECONDS):
+        while not await told():  # noqa: ASYNC110 - a server has no event of ours.
+            await asyncio.sleep(0.01)
+
+
+async def test_postgresql_cancels_the_statement(postgresql_url: str, looking: Callable[[], Awaitable[int]]) -> None:
+    store = Store(postgresql_url, statement_seconds=600)
+
+    async def read() -> None:
+        async with store.reading(None) as reading:
+            await reading._connection.execute(text("SELECT pg_sleep(600)"))
+
+    async def is_running() -> bool:
+        return await looking() == 1
+
+    async def is_over() -> bool:
+        return await looking() == 0
+
+    asking = asyncio.create_task(read())
+    await until(is_running)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    await until(is_over)
+    assert await store.problems() == []
+    await store.close()
+
+
+async def test_sqlite_interrupts_the_statement(sqlite_url: str) -> None:
+    store = Store(sqlite_url, statement_seconds=600)
+    before = set(threading.enumerate())
+    begun = threading.Event()
+
+    async def read() -> None:
+        async with store.reading(None) as reading:
+            raw: Any = await reading._connection.get_raw_connection()
+            await raw.driver_connection.create_function("begun", 0, begun.set)
+            await reading._connection.execute(text(LONG))
+
+    asking = asyncio.create_task(read())
+    assert await asyncio.to_thread(begun.wait, SECONDS)
+    drivers = {thread for thread in set(threading.enumerate()) - before if "asyncio" not in thread.name}
+    assert drivers
+    asking.cancel()
+    done, _ = await asyncio.wait([asking], timeout=SECONDS)
+    assert done
+    assert asking.cancelled()
+    for thread in drivers:
+        await asyncio.to_thread(thread.join, SECONDS)
+        assert not thread.is_alive()
+    assert await store.problems() == []
+    await store.close()
