@@ -15,6 +15,8 @@ _RACES = {"40001", "40P01", "23505"}
 _AWAY = ("08", "53", "55", "57", "58")
 """Classes of PostgreSQL's codes: connection, resources, not in the state, operator's intervention, system."""
 
+_LOCK_NOT_AVAILABLE = "55P03"
+
 _SQLITE_AWAY = ("locked", "disk", "readonly", "full", "unable to open", "i/o error", "malformed", "not a database")
 
 
@@ -36,6 +38,11 @@ def told_plainly() -> Iterator[None]:
         raise plain from error
     except (ConnectionError, TimeoutError) as error:
         raise Refusal(Code.UNAVAILABLE, "The database does not answer; try again.") from error
+
+
+def is_lock_timeout(error: DBAPIError) -> bool:
+    """Whether PostgreSQL gave up waiting for a lock."""
+    return getattr(error.orig, "sqlstate", None) == _LOCK_NOT_AVAILABLE
 
 
 def _plain(error: DBAPIError) -> Exception | None:

@@ -80,6 +80,9 @@ class Postgres:
     def locked(self, statement: Select[Any], table: FromClause) -> Select[Any]:
         return statement.with_for_update(of=table, key_share=True)
 
+    async def wait_at_most(self, connection: AsyncConnection, seconds: float) -> None:
+        await connection.execute(_WAIT_AT_MOST, {"milliseconds": str(int(seconds * 1000))})
+
     async def log_numbers(self, connection: AsyncConnection, count: int) -> Sequence[int]:
         return (await connection.execute(_DRAWN, {"count": count})).scalars().all()
 
@@ -104,6 +107,8 @@ class Postgres:
         changes = {name: given.c[name] for name in names if name != key}
         await connection.execute(update(table).where(table.c[key] == given.c[key]).values(changes))
 
+
+_WAIT_AT_MOST = text("SELECT set_config('lock_timeout', :milliseconds, true)")
 
 _DRAWN = text("SELECT nextval('entries_id_seq') FROM generate_series(1, :count) WHERE pg_current_xact_id() IS NOT NULL")
 """The condition is there for its effect: the transaction has its number before it draws one of the log's."""

@@ -18,6 +18,7 @@ from app.store.dialects import Dialect
 from app.store.directory import Directory
 from app.store.failures import RaceLost, told_plainly
 from app.store.histories import Histories
+from app.store.idempotency import Idempotency
 from app.store.log import Log, LogReader, LogWriter
 from app.store.migrations import HEAD, revision_of
 from app.store.postgres import Postgres
@@ -43,6 +44,7 @@ class Reading(Reads):
         self.log = LogReader(connection, dialect, units)
         self.closings = Closings(connection, dialect)
         self.receivers = Receivers(connection, dialect, units)
+        self.idempotency = Idempotency(connection, dialect)
 
 
 class Work:
@@ -58,6 +60,7 @@ class Work:
         self.log = LogWriter(connection, dialect)
         self.keeping = Log(connection)
         self.receivers = Receivers(connection, dialect, units)
+        self.idempotency = Idempotency(connection, dialect)
 
 
 class Store:

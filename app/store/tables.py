@@ -306,3 +306,17 @@ deliveries = Table(
     sqlite_strict=True,
 )
 """Events that a receiver did not take yet, in order of their subject."""
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("issuer", Words, primary_key=True),
+    Column("subject", Words, primary_key=True),
+    Column("key", Words, primary_key=True),
+    Column("fingerprint", Words, nullable=False),
+    Column("facts", Words),
+    Column("created_at", Instant, nullable=False),
+    Index(None, "created_at"),
+    sqlite_strict=True,
+)
+"""What was answered for a client's key, written with what the request did. Callers see no keys but their own."""

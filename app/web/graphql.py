@@ -24,6 +24,7 @@ from app.web.bodies import (
     too_large,
 )
 from app.web.guards import SAFE_HEADERS
+from app.web.idempotency import REPLAYED, with_key
 from app.web.negotiation import Media, chosen, is_json
 from app.web.operations import Asked, Run
 
@@ -140,7 +141,7 @@ class GraphQLView:
             await _send(send, media, _failed())
             return
         try:
-            asked = await self._asked(scope, receive)
+            asked = with_key(await self._asked(scope, receive), headers)
         except ClientGoneError:
             return
         except Refusal as refusal:
@@ -224,15 +225,16 @@ class GraphQLView:
     async def _reply(self, asked: Asked, caller: Caller, media: Media | None, *, mutations: bool) -> _Reply:
         """The answer to a GraphQL request."""
         try:
-            body, ran, code = await self._run(asked, caller, mutations=mutations)
+            body, ran, code, is_replay = await self._run(asked, caller, mutations=mutations)
             extensions: Mapping[str, Any] = {}
         except Refusal as refusal:
             body, ran, code = error_body(refusal.code, refusal.message, refusal.extensions), False, refusal.code
+            is_replay = False
             extensions = refusal.extensions
         except Exception:  # noqa: BLE001 - as above.
             return _failed()
         if ran:
-            return _Reply(200, body, [])
+            return _Reply(200, body, [REPLAYED] if is_replay else [])
         status = STATUSES.get(code, 400 if media is Media.GRAPHQL else 200)
         return _Reply(status, body, _more(code, extensions, allow="POST"))
 

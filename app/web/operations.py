@@ -14,6 +14,8 @@ class Asked(NamedTuple):
     variables: dict[str, Any]
     operation_name: str | None
     extensions: dict[str, Any]
+    idempotency_key: str | None = None
+    """The client's key: whoever asks the same again with it gets the same answer, and nothing is done twice."""
 
 
 class Answered(NamedTuple):
@@ -25,6 +27,8 @@ class Answered(NamedTuple):
     """Whether execution began, so that the body has "data"."""
     code: Code | None
     """For a request that did not run: the code of its first error."""
+    is_replay: bool = False
+    """Whether nothing was done, as this is what was answered before."""
 
 
 class Run(Protocol):

@@ -12,6 +12,7 @@ from app.domain.callers import Caller
 from app.domain.refusals import Code, Refusal
 from app.web.graphql import STATUSES
 from app.web.guards import SAFE_HEADERS, send_json
+from app.web.idempotency import REPLAYED
 from app.web.operations import Answered, Asked, Subscribe, refusal_json
 
 KEEP_ALIVE_SECONDS = 12.0
@@ -41,7 +42,9 @@ class EventStream:
         if isinstance(answer, Answered) and answer.code in STATUSES:
             await send_json(send, STATUSES[answer.code], answer.body)
             return
-        await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+        is_replay = isinstance(answer, Answered) and answer.is_replay
+        headers = [*_HEADERS, REPLAYED] if is_replay else _HEADERS
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
         if isinstance(answer, Answered):
             await send({"type": "http.response.body", "body": _next(answer.body) + _COMPLETE})
             return

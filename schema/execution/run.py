@@ -19,8 +19,10 @@ from app.domain.numbers import JsonNumber
 from app.domain.refusals import Code, Refusal
 from app.web.operations import Answered, Asked
 from resolvers.context import Context
+from resolvers.once import Onces
 from schema.execution.coercion import Coercions
 from schema.execution.documents import ERRORS_MAX, Documents, Operation, Unsound
+from schema.execution.roots import check_one_root
 
 _log = structlog.get_logger("balance_gateway")
 
@@ -37,6 +39,7 @@ class Runner:
         self._context_of = context_of
         self._documents = Documents(schema)
         self._coercions = Coercions()
+        self._onces = Onces()
         self._lately: OrderedDict[Hashable, asyncio.Future[Answered]] = OrderedDict()
 
     async def __call__(self, asked: Asked, caller: Caller, *, mutations: bool) -> Answered:
@@ -47,7 +50,7 @@ class Runner:
         operation, variables = prepared
         if operation.is_subscription:
             return _refused(Code.BAD_REQUEST, [_plain(Refusal(Code.BAD_REQUEST, "A subscription needs a stream."))])
-        return await self._executed(operation, variables, caller, None)
+        return await self._answered(asked, operation, variables, caller)
 
     async def subscribe(
         self, asked: Asked, caller: Caller, *, mutations: bool
@@ -61,7 +64,7 @@ class Runner:
             return prepared
         operation, variables = prepared
         if not operation.is_subscription:
-            return await self._executed(operation, variables, caller, None)
+            return await self._answered(asked, operation, variables, caller)
         try:
             executor = self._executor(operation, variables, self._context_of(caller), None)
             begun = create_source_event_stream(executor)
@@ -102,6 +105,8 @@ class Runner:
             operation = self._documents.operation(asked.query, asked.operation_name)
             if operation.is_mutation and not mutations:
                 raise Refusal(Code.METHOD_NOT_ALLOWED, "A mutation needs POST.")
+            if asked.idempotency_key is not None:
+                check_one_root(operation)
             return operation, self._variables(operation, asked.variables)
         except Unsound as unsound:
             return _refused(unsound.code, [_told(error, unsound.code) for error in unsound.errors])
@@ -150,8 +155,32 @@ class Runner:
             None,
         )
 
-    async def _executed(self, operation: Operation, variables: VariableValues, caller: Caller, root: Any) -> Answered:
-        executor = self._executor(operation, variables, self._context_of(caller), root)
+    async def _answered(
+        self, asked: Asked, operation: Operation, variables: VariableValues, caller: Caller
+    ) -> Answered:
+        """The answer to a query or a mutation; to one with a key that was answered before, the same again."""
+        if asked.idempotency_key is None or not operation.is_mutation:
+            return await self._executed(operation, variables, caller, None)
+        try:
+            return await self._onces.answer(
+                asked,
+                self._context_of(caller),
+                lambda context: self._executed(operation, variables, caller, None, context),
+            )
+        except Refusal as refusal:
+            return _refused(refusal.code, [_plain(refusal)])
+        except Exception as error:  # noqa: BLE001 - the last line of defence.
+            return _refused(Code.INTERNAL, [_internal(error)])
+
+    async def _executed(
+        self,
+        operation: Operation,
+        variables: VariableValues,
+        caller: Caller,
+        root: Any,
+        context: Context | None = None,
+    ) -> Answered:
+        executor = self._executor(operation, variables, context or self._context_of(caller), root)
         try:
             result: ExecutionResult | Awaitable[ExecutionResult] = executor.execute_operation()  # type: ignore[assignment]  # The plain executor streams nothing.
             answer = await result if isawaitable(result) else result
