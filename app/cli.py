@@ -51,6 +51,7 @@ def serve(
     if settings.host not in {name.strip("[]") for name in LOCAL_HOSTS}:
         _stop(f"--host {settings.host}: without authentication the gateway listens on loopback alone (127.0.0.1).")
     _configure_logging(settings)
+    _check_durability(settings)
     asyncio.run(_prepare(settings, demo=demo))
     typer.echo(f"GraphiQL:      http://{settings.host}:{settings.port}/graphql")
     typer.echo(f"A first query: {FIRST_QUERY}")
@@ -66,6 +67,7 @@ def runner(
     settings = _settings(database_url=database_url)
     _take_place(settings, "runner")
     _configure_logging(settings)
+    _check_durability(settings)
     asyncio.run(_run(settings, once=once))
 
 
@@ -136,6 +138,18 @@ def _take_place(settings: Settings, name: str) -> None:
         place.take()
     except FileTaken as taken:
         _stop(str(taken))
+
+
+def _check_durability(settings: Settings) -> None:
+    """Refuse a database that may forget what it has committed; where that is allowed, say so."""
+    from app.store.durability import Promise, promise_of  # noqa: PLC0415
+
+    promise: Promise = asyncio.run(promise_of(settings.database_url))
+    if promise.missing:
+        told = " and ".join(f"{name} is off" for name in promise.missing)
+        _stop(f"The PostgreSQL server's {told}: what the gateway answers could be lost. Turn it on.")
+    if settings.allow_async_commit and promise.commit is not None:
+        structlog.get_logger("balance_gateway").warning("commits_as_the_server_says", synchronous_commit=promise.commit)
 
 
 async def _prepare(settings: Settings, *, demo: bool) -> None:

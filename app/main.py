@@ -57,7 +57,12 @@ def limits_of(settings: Settings) -> Limits:
 
 
 def open_store(settings: Settings) -> Store:
-    return Store(settings.database_url, statement_seconds=settings.statement_seconds, connections=settings.connections)
+    return Store(
+        settings.database_url,
+        statement_seconds=settings.statement_seconds,
+        connections=settings.connections,
+        allow_async_commit=settings.allow_async_commit,
+    )
 
 
 def create_operations(settings: Settings, store: Store, feed: Feed, clock: Clock = _now) -> Runner:

@@ -40,13 +40,10 @@ class OnceStore(Store):
         self._fingerprint = fingerprint
         self._now = now
         self._facts: str | None = None
+        self.is_replay = False
+        """Whether the answer is one that was given before."""
         self.refused: Refusal | None = None
         """Why the whole request is refused, where that showed only when its work began."""
-
-    @property
-    def is_replay(self) -> bool:
-        """Whether the answer is one that was given before."""
-        return self._facts is not None
 
     async def look(self) -> None:
         """See whether the key is known. Raises Refusal IDEMPOTENCY_KEY_REUSED where it stands for another request."""
@@ -61,6 +58,7 @@ class OnceStore(Store):
                 return await self._done(units, act)
             except _Known as known:
                 self._facts = self._checked(known.remembered)
+        self.is_replay = True
         told: T = await self._told(units, json.loads(self._facts))
         return told
 

@@ -15,13 +15,16 @@ _RACES = {"40001", "40P01", "23505"}
 _AWAY = ("08", "53", "55", "57", "58")
 """Classes of PostgreSQL's codes: connection, resources, not in the state, operator's intervention, system."""
 
+_GONE = ("08", "57")
+"""Of these the classes whose errors end a session, or what it does: connection, operator's intervention."""
+
 _LOCK_NOT_AVAILABLE = "55P03"
 
 _SQLITE_AWAY = ("locked", "disk", "readonly", "full", "unable to open", "i/o error", "malformed", "not a database")
 
 
 class RaceLost(Exception):  # noqa: N818 - expected, and answered by doing it again.
-    """Another transaction was quicker; the work can be done again."""
+    """Another transaction was quicker, or the connection broke before the commit; the work can be done again."""
 
 
 @contextmanager
@@ -38,6 +41,35 @@ def told_plainly() -> Iterator[None]:
         raise plain from error
     except (ConnectionError, TimeoutError) as error:
         raise Refusal(Code.UNAVAILABLE, "The database does not answer; try again.") from error
+
+
+@contextmanager
+def told_of_commit() -> Iterator[None]:
+    """Turn a failed commit into a Refusal that says that its outcome is unknown, unless it is sure that it failed."""
+    try:
+        yield
+    except DBAPIError as error:
+        if _is_unknown(error):
+            raise _unknown() from error
+        raise
+    except (ConnectionError, TimeoutError) as error:
+        raise _unknown() from error
+
+
+def _unknown() -> Refusal:
+    message = (
+        "The database went away while it committed: whether this was done is unknown. Ask again with the same "
+        "Idempotency-Key or communicationNumber; the answer tells."
+    )
+    return Refusal(Code.UNAVAILABLE, message, outcome="unknown")
+
+
+def _is_unknown(error: DBAPIError) -> bool:
+    """Whether a commit may have been done all the same: its answer is lost, or the disk did not take it for sure."""
+    state = getattr(error.orig, "sqlstate", None)
+    if state is None:
+        return error.connection_invalidated or "i/o error" in str(error.orig).lower()
+    return error.connection_invalidated or state[:2] in _GONE
 
 
 def is_lock_timeout(error: DBAPIError) -> bool:

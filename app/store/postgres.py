@@ -36,11 +36,15 @@ class Postgres:
 
     name = "postgresql"
 
-    def __init__(self) -> None:
+    def __init__(self, *, allow_async_commit: bool = False) -> None:
         self._horizon = Horizon()
+        self._allow_async_commit = allow_async_commit
 
     def engines(self, url: str, *, connections: int, statement_seconds: float) -> tuple[AsyncEngine, AsyncEngine]:
-        """One pool; readings run each statement by itself, works in transactions."""
+        """One pool; readings run each statement by itself, works in transactions.
+
+        Whatever the server, the role or the database is set to, a commit is on the disk before it is answered.
+        """
         settings = {
             "application_name": "balance-gateway",
             "statement_timeout": str(int(statement_seconds * 1000)),
@@ -48,6 +52,7 @@ class Postgres:
             "idle_in_transaction_session_timeout": str(IDLE_SECONDS * 1000),
             "timezone": "UTC",
             "jit": "off",
+            **({} if self._allow_async_commit else {"synchronous_commit": "on"}),
         }
         works = create_async_engine(
             url, pool_size=connections, max_overflow=0, connect_args={"server_settings": settings}

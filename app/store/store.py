@@ -1,7 +1,7 @@
 """Readings and works: one connection for each block, never shared, never kept."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -16,7 +16,7 @@ from app.store.balances import Balances
 from app.store.closings import Closings
 from app.store.dialects import Dialect
 from app.store.directory import Directory
-from app.store.failures import RaceLost, told_plainly
+from app.store.failures import RaceLost, told_of_commit, told_plainly
 from app.store.histories import Histories
 from app.store.idempotency import Idempotency
 from app.store.log import Log, LogReader, LogWriter
@@ -66,14 +66,25 @@ class Work:
 class Store:
     """What is remembered, on SQLite or PostgreSQL."""
 
-    def __init__(self, url: str, *, statement_seconds: float = 10.0, connections: int = CONNECTIONS_MAX) -> None:
-        self.dialect: Dialect = Sqlite() if url.startswith("sqlite") else Postgres()
+    def __init__(
+        self,
+        url: str,
+        *,
+        statement_seconds: float = 10.0,
+        connections: int = CONNECTIONS_MAX,
+        allow_async_commit: bool = False,
+    ) -> None:
+        """`allow_async_commit` leaves it to a PostgreSQL server whether a commit that is answered is on its disk."""
+        self.dialect: Dialect = (
+            Sqlite() if url.startswith("sqlite") else Postgres(allow_async_commit=allow_async_commit)
+        )
         self._statement_seconds = statement_seconds
         self._readers, self._writer = self.dialect.engines(
             url, connections=connections, statement_seconds=statement_seconds
         )
         self.committed: Callable[[], None] = lambda: None
         """Called after each work; whoever waits for what is new sets it."""
+        self._endings: set[asyncio.Future[None]] = set()
         self._seats = asyncio.Semaphore(min(READINGS_MAX, connections - 1))
 
     @property
@@ -96,19 +107,47 @@ class Store:
         """Do something in one transaction: committed when `act` returns, else nothing of it happened.
 
         `act` is done again, from the start, where it lost a race: a unique key that was free when it looked was taken
-        when it wrote, or PostgreSQL broke a deadlock. So rules are decided by what it reads, and constraints hold them.
-        Raises Refusal UNAVAILABLE where the database doesn't answer or the race is lost too often.
+        when it wrote, or PostgreSQL broke a deadlock, or its connection. So rules are decided by what it reads, and
+        constraints hold them. Raises Refusal UNAVAILABLE where the database doesn't answer or the race is lost too
+        often. Where the database went away during the commit, the refusal says that the outcome is unknown.
+
+        Cancelled before it commits, a work leaves nothing; once it has begun to commit, it does so to the end.
         """
         for _ in range(TRIES_MAX):
             try:
                 with told_plainly():
-                    async with self._writer.begin() as connection:
-                        done = await act(Work(connection, self.dialect, units))
+                    return await self._worked(units, act)
             except RaceLost:
                 continue
-            self.committed()
-            return done
         raise Refusal(Code.UNAVAILABLE, "Too many others write the same; try again.")
+
+    async def _worked(self, units: Units, act: Callable[[Work], Awaitable[T]]) -> T:
+        connection = await self._writer.connect()
+        try:
+            await connection.begin()
+            done = await act(Work(connection, self.dialect, units))
+        except BaseException as error:
+            await self._ended(connection.close())  # Nothing of it is kept.
+            if isinstance(error, DBAPIError) and error.connection_invalidated:
+                raise RaceLost from error
+            raise
+        await self._ended(self._commit(connection))
+        return done
+
+    async def _commit(self, connection: AsyncConnection) -> None:
+        try:
+            with told_of_commit():
+                await connection.commit()
+        finally:
+            await connection.close()
+        self.committed()
+
+    async def _ended(self, ending: Coroutine[Any, Any, None]) -> None:
+        """Do the end of a work to its end, also where who waits for it is cancelled."""
+        task = asyncio.ensure_future(ending)
+        self._endings.add(task)
+        task.add_done_callback(self._endings.discard)
+        await asyncio.shield(task)
 
     async def problems(self) -> list[str]:
         """Why the store can't serve now; nothing where it can."""
@@ -127,6 +166,8 @@ class Store:
             return (await connection.execute(text("SELECT 1 FROM units LIMIT 1"))).first() is None
 
     async def close(self) -> None:
+        """Leave the database, when works that are about to commit have done so."""
+        await asyncio.gather(*self._endings, return_exceptions=True)
         await self._readers.dispose()
         await self._writer.dispose()
 
