@@ -189,7 +189,10 @@ class Runner:
             return _refused(Code.INTERNAL, [_internal(error)])
         body: dict[str, Any] = {"data": answer.data}
         if answer.errors:
-            body = {"errors": [_told(error, Code.BAD_REQUEST) for error in answer.errors], **body}
+            told = [_told(error, Code.BAD_REQUEST) for error in answer.errors]
+            if _is_unavailable(answer, told):
+                return _refused(Code.UNAVAILABLE, told)
+            body = {"errors": told, **body}
         return Answered(orjson.dumps(body), ran=True, code=None)
 
 
@@ -204,6 +207,13 @@ def _canonical(value: Any) -> Hashable:
             return ("number", value.text)
         case _:
             return (type(value).__name__, value)
+
+
+def _is_unavailable(answer: ExecutionResult, told: list[dict[str, Any]]) -> bool:
+    """Whether nothing was answered, for want of a database: then the request's status says so, and to try again."""
+    return not any(value is not None for value in (answer.data or {}).values()) and all(
+        error["extensions"]["code"] is Code.UNAVAILABLE for error in told
+    )
 
 
 def _refused(code: Code, errors: list[dict[str, Any]]) -> Answered:
