@@ -84,7 +84,7 @@ class Store:
         )
         self.committed: Callable[[], None] = lambda: None
         """Called after each work; whoever waits for what is new sets it."""
-        self._endings: set[asyncio.Future[None]] = set()
+        self._endings: set[asyncio.Future[Any]] = set()
         self._seats = asyncio.Semaphore(min(READINGS_MAX, connections - 1))
 
     @property
@@ -122,16 +122,30 @@ class Store:
         raise Refusal(Code.UNAVAILABLE, "Too many others write the same; try again.")
 
     async def _worked(self, units: Units, act: Callable[[Work], Awaitable[T]]) -> T:
+        if self.dialect.name != "sqlite":
+            return await self._tried(units, act, lambda: True)
+        # SQLite's driver can't break off a statement: a connection that is closed below one keeps the writer's lock.
+        wanted = True
+        working = self._kept(self._tried(units, act, lambda: wanted))
+        try:
+            return await asyncio.shield(working)
+        except asyncio.CancelledError:
+            wanted = False
+            raise
+
+    async def _tried(self, units: Units, act: Callable[[Work], Awaitable[T]], is_wanted: Callable[[], bool]) -> T:
         connection = await self._writer.connect()
         try:
             await connection.begin()
+            _check(is_wanted)
             done = await act(Work(connection, self.dialect, units))
+            _check(is_wanted)
         except BaseException as error:
-            await self._ended(connection.close())  # Nothing of it is kept.
+            await asyncio.shield(self._kept(connection.close()))  # Nothing of it is kept.
             if isinstance(error, DBAPIError) and error.connection_invalidated:
                 raise RaceLost from error
             raise
-        await self._ended(self._commit(connection))
+        await asyncio.shield(self._kept(self._commit(connection)))
         return done
 
     async def _commit(self, connection: AsyncConnection) -> None:
@@ -142,12 +156,12 @@ class Store:
             await connection.close()
         self.committed()
 
-    async def _ended(self, ending: Coroutine[Any, Any, None]) -> None:
-        """Do the end of a work to its end, also where who waits for it is cancelled."""
-        task = asyncio.ensure_future(ending)
+    def _kept(self, doing: Coroutine[Any, Any, T]) -> "asyncio.Future[T]":
+        """Something that goes on to its end, also where who waits for it is cancelled."""
+        task = asyncio.ensure_future(doing)
         self._endings.add(task)
         task.add_done_callback(self._endings.discard)
-        await asyncio.shield(task)
+        return task
 
     async def problems(self) -> list[str]:
         """Why the store can't serve now; nothing where it can."""
@@ -167,7 +181,8 @@ class Store:
 
     async def close(self) -> None:
         """Leave the database, when works that are about to commit have done so."""
-        await asyncio.gather(*self._endings, return_exceptions=True)
+        while self._endings:
+            await asyncio.gather(*self._endings, return_exceptions=True)
         await self._readers.dispose()
         await self._writer.dispose()
 
@@ -184,3 +199,8 @@ class Store:
             yield
         finally:
             timer.cancel()
+
+
+def _check(is_wanted: Callable[[], bool]) -> None:
+    if not is_wanted():
+        raise asyncio.CancelledError
