@@ -212,7 +212,7 @@ def _listen(settings: Settings) -> None:
         log_level="warning",
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=15,
+        timeout_graceful_shutdown=12,
         ws="websockets-sansio",
         ws_max_size=1_000_000,
         ws_ping_interval=None,

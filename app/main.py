@@ -164,7 +164,7 @@ def create_app(settings: Settings, clock: Clock = _now) -> Application:
     paths: dict[str, ASGIApp] = {
         "/graphql": view,
         "/health": Alive(),
-        "/ready": Ready(store.problems, overdue=lambda: runner.overdue(store, clock())),
+        "/ready": Ready(store.problems, overdue=lambda: runner.overdue(store, clock()), facts=store.facts),
     }
     served = Paths(SecurityHeaders(rest), http=paths, websocket={"/graphql": sockets})
     return Application(FramingGuard(HostGuard(served, LOCAL_HOSTS)), streams, sockets)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
 from sqlalchemy import text
@@ -24,7 +24,7 @@ from app.store.migrations import HEAD, revision_of
 from app.store.postgres import Postgres
 from app.store.reads import Reads, Units
 from app.store.receivers import Receivers
-from app.store.sqlite import Sqlite
+from app.store.sqlite import SQLITE_VERSION, Sqlite
 
 READINGS_MAX = 8
 """Readings at once; fewer than the connections, so that a work always finds one."""
@@ -32,6 +32,8 @@ READINGS_MAX = 8
 CONNECTIONS_MAX = 16
 TRIES_MAX = 10
 """How often a work is done again that lost a race; each time another one had won."""
+
+CLOSE_SECONDS = 2.0
 
 T = TypeVar("T")
 
@@ -86,6 +88,11 @@ class Store:
         """Called after each work; whoever waits for what is new sets it."""
         self._endings: set[asyncio.Future[Any]] = set()
         self._seats = asyncio.Semaphore(min(READINGS_MAX, connections - 1))
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What whoever watches the gateway should know of the database's program: SQLite is part of this process."""
+        return {"sqlite": SQLITE_VERSION} if self.dialect.name == "sqlite" else {}
 
     @property
     def engines(self) -> tuple[Any, Any]:
@@ -180,9 +187,13 @@ class Store:
             return (await connection.execute(text("SELECT 1 FROM units LIMIT 1"))).first() is None
 
     async def close(self) -> None:
-        """Leave the database, when works that are about to commit have done so."""
-        while self._endings:
-            await asyncio.gather(*self._endings, return_exceptions=True)
+        """Leave the database, when works that are about to end have done so; those that don't are broken off."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                while self._endings:
+                    await asyncio.wait(self._endings)
+        for left in self._endings:
+            left.cancel()
         await self._readers.dispose()
         await self._writer.dispose()
 

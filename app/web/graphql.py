@@ -3,6 +3,7 @@
 Source of the rules: GraphQL over HTTP (draft), as the graphql-http audit suite reads it.
 """
 
+import asyncio
 import math
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
@@ -154,7 +155,11 @@ class GraphQLView:
         if media is Media.EVENTS and self._stream is not None:
             await self._stream(asked, caller, receive, send, mutations=mutations)
             return
-        await _send(send, media, await self._reply(asked, caller, media, mutations=mutations))
+        try:
+            reply = await self._reply(asked, caller, media, mutations=mutations)
+        except asyncio.CancelledError:  # The process ends, and has waited as long as it may.
+            reply = _given_up()
+        await _send(send, media, reply)
 
     def _media(self, scope: Scope, headers: Headers) -> Media | None:
         page = self._ide is not None and scope["method"] == "GET" and not _has_query(scope["query_string"])
@@ -278,6 +283,16 @@ def _more(code: Code | None, extensions: Mapping[str, Any], *, allow: str) -> _P
     if code is Code.RATE_LIMITED or code is Code.UNAVAILABLE:
         return [(b"retry-after", b"%d" % math.ceil(extensions.get("retryAfter", RETRY_SECONDS)))]
     return []
+
+
+def _given_up() -> _Reply:
+    """The answer to what was broken off: it may have been done, or not."""
+    message = (
+        "The gateway goes away; whether this was done is unknown. Ask again with the same Idempotency-Key or "
+        "communicationNumber; the answer tells."
+    )
+    body = error_body(Code.UNAVAILABLE, message, {"outcome": "unknown"})
+    return _Reply(503, body, [*_more(Code.UNAVAILABLE, {}, allow=""), (b"connection", b"close")])
 
 
 def _failed() -> _Reply:
