@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from app.domain.refusals import Code, Refusal
+from app.domain.refusals import Code, Refusal, outcome_unknown
 
 _CANCELLED = {"57014"}
 _RACES = {"40001", "40P01", "23505"}
@@ -57,11 +57,7 @@ def told_of_commit() -> Iterator[None]:
 
 
 def _unknown() -> Refusal:
-    message = (
-        "The database went away while it committed: whether this was done is unknown. Ask again with the same "
-        "Idempotency-Key or communicationNumber; the answer tells."
-    )
-    return Refusal(Code.UNAVAILABLE, message, outcome="unknown")
+    return outcome_unknown(Code.UNAVAILABLE, "The database went away while it committed")
 
 
 def _is_unknown(error: DBAPIError) -> bool:

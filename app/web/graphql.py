@@ -13,7 +13,7 @@ import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.domain.callers import Caller
-from app.domain.refusals import Code, Refusal
+from app.domain.refusals import Code, Refusal, outcome_unknown
 from app.web.bodies import (
     BodyReader,
     ClientGoneError,
@@ -287,12 +287,9 @@ def _more(code: Code | None, extensions: Mapping[str, Any], *, allow: str) -> _P
 
 def _given_up() -> _Reply:
     """The answer to what was broken off: it may have been done, or not."""
-    message = (
-        "The gateway goes away; whether this was done is unknown. Ask again with the same Idempotency-Key or "
-        "communicationNumber; the answer tells."
-    )
-    body = error_body(Code.UNAVAILABLE, message, {"outcome": "unknown"})
-    return _Reply(503, body, [*_more(Code.UNAVAILABLE, {}, allow=""), (b"connection", b"close")])
+    refusal = outcome_unknown(Code.UNAVAILABLE, "The gateway goes away")
+    body = error_body(refusal.code, refusal.message, refusal.extensions)
+    return _Reply(503, body, [*_more(refusal.code, {}, allow=""), (b"connection", b"close")])
 
 
 def _failed() -> _Reply:

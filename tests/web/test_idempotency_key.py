@@ -1,7 +1,12 @@
 """The header Idempotency-Key, and the header of what was answered before."""
 
+import json
+from urllib.request import Request, urlopen
+
 import pytest
 
+from tests.faults.asking import asked
+from tests.servers import GatewayProcess
 from tests.web.fakes import DATA, FakeRun
 from tests.web.servers import GRAPHQL, JSON, Served
 
@@ -31,3 +36,36 @@ def test_what_was_answered_before_is_said_to_be_so(served: Served, run: FakeRun)
     assert "idempotency-replayed" not in served.post(MUTATION).headers
     run.answer = DATA._replace(is_replay=True)
     assert served.post(MUTATION).headers["idempotency-replayed"] == "true"
+
+
+def test_a_retry_over_http_is_answered_alike_and_says_so(server: GatewayProcess) -> None:
+    create = (
+        "mutation ($name: String!) { createContractor(input: {name: $name, isVendor: true}) { contractor { id } } }"
+    )
+    first = asked(server, create, "key", name="Acme")
+    again = asked(server, create, "key", name="Acme")
+    other = asked(server, create, "key", name="Other")
+    assert first is not None
+    assert again is not None
+    assert other is not None
+    assert (first.status, again.status, again.body) == (200, 200, first.body)
+    assert "idempotency-replayed" not in first.headers
+    assert again.headers["idempotency-replayed"] == "true"
+    assert (other.status, other.codes) == (422, ["IDEMPOTENCY_KEY_REUSED"])
+    two = asked(server, 'mutation { a: deleteWebhook(id: "x") { __typename } b: __typename }', "new key")
+    assert two is not None
+    assert (two.codes, "data" in two.body) == (["BAD_REQUEST"], False)
+    counted = asked(server, "{ contractors { totalCount } }")
+    assert counted is not None
+    assert counted.body["data"] == {"contractors": {"totalCount": 1}}
+
+
+def test_a_retry_by_a_stream_says_so_too(server: GatewayProcess) -> None:
+    body = json.dumps({"query": 'mutation { createInvoiceTemplate(input: {name: "T"}) { invoiceTemplate { id } } }'})
+    headers = {"Content-Type": JSON, "Accept": "text/event-stream", "Idempotency-Key": "key"}
+    told = []
+    for _ in range(2):
+        with urlopen(Request(f"{server.url}/graphql", body.encode(), headers), timeout=30) as answer:
+            told.append((answer.headers.get("idempotency-replayed"), answer.read()))
+    (first, events), (second, again) = told
+    assert (first, second, again) == (None, "true", events)
