@@ -57,6 +57,7 @@ def serve(
     _configure_logging(settings)
     if not settings.has_key:
         _log.warning("no_key", message="Everybody on this machine may do everything: no key for tokens is set.")
+    _check_durability(settings)
     asyncio.run(_prepare(settings, demo=demo))
     typer.echo(f"GraphiQL:      http://{settings.host}:{settings.port}/graphql")
     typer.echo(f"A first query: {FIRST_QUERY}")
@@ -72,6 +73,7 @@ def runner(
     settings = _settings(database_url=database_url)
     _take_place(settings, "runner")
     _configure_logging(settings)
+    _check_durability(settings)
     asyncio.run(_run(settings, once=once))
 
 
@@ -173,6 +175,18 @@ def _take_place(settings: Settings, name: str) -> None:
         _stop(str(taken))
 
 
+def _check_durability(settings: Settings) -> None:
+    """Refuse a database that may forget what it has committed; where that is allowed, say so."""
+    from app.store.durability import Promise, promise_of  # noqa: PLC0415
+
+    promise: Promise = asyncio.run(promise_of(settings.database_url))
+    if promise.missing:
+        told = " and ".join(f"{name} is off" for name in promise.missing)
+        _stop(f"The PostgreSQL server's {told}: what the gateway answers could be lost. Turn it on.")
+    if settings.allow_async_commit and promise.commit is not None:
+        structlog.get_logger("balance_gateway").warning("commits_as_the_server_says", synchronous_commit=promise.commit)
+
+
 async def _prepare(settings: Settings, *, demo: bool) -> None:
     from app.store.migrations import migrate as bring_up  # noqa: PLC0415
 
@@ -242,7 +256,7 @@ def _listen(settings: Settings) -> None:
         access_log=False,
         server_header=False,
         http=watch.protocol,
-        timeout_graceful_shutdown=15,
+        timeout_graceful_shutdown=12,
         ws="websockets-sansio",
         ws_max_size=settings.socket_message_max,
         ws_ping_interval=None,

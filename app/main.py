@@ -107,7 +107,12 @@ def hosts_of(settings: Settings) -> frozenset[str] | None:
 
 
 def open_store(settings: Settings) -> Store:
-    return Store(settings.database_url, statement_seconds=settings.statement_seconds, connections=settings.connections)
+    return Store(
+        settings.database_url,
+        statement_seconds=settings.statement_seconds,
+        connections=settings.connections,
+        allow_async_commit=settings.allow_async_commit,
+    )
 
 
 def operation_limits(settings: Settings) -> OperationLimits:
@@ -276,7 +281,7 @@ def create_app(settings: Settings, clock: Clock = _now) -> Application:
         "/graphql": view,
         "/graphql/schema.graphql": CallersOnly(SecurityHeaders(rest), callers.of_headers),
         "/health": Alive(),
-        "/ready": Ready(store.problems, overdue=lambda: runner.overdue(store, clock())),
+        "/ready": Ready(store.problems, overdue=lambda: runner.overdue(store, clock()), facts=store.facts),
     }
     served = Paths(SecurityHeaders(rest), http=paths, websocket={"/graphql": sockets})
     return Application(FramingGuard(HostGuard(served, hosts_of(settings))), streams, sockets)

@@ -163,7 +163,7 @@ class Rates:
         minute = int(now // MINUTE_SECONDS)
         if minute != self._minute:
             self._minute, self._uses, self._wanting = minute, {}, {}
-        name = caller.subject
+        name = caller.subject if caller.issuer is None else f"{caller.issuer} {caller.subject}"
         use = self._uses.get(name) or self._begun(name)
         meter: _Meter = getattr(use, unit)
         is_taken = meter.take(amount)

@@ -78,7 +78,7 @@ class Runner:
         return completed
 
     async def keep(self) -> None:
-        """Keep the log: remember how far it is settled, and forget what is older than the retention."""
+        """Keep the log: remember how far it is settled. Forget old events, and old keys of clients."""
         now = self._clock()
         # Who is served no more, as mail without a server, holds nothing back.
         kinds = [] if self._dispatcher is None else self._dispatcher.kinds
@@ -92,9 +92,13 @@ class Runner:
             kept_from = min(bounds.end, first - 1 if needed is None else min(first, needed) - 1)
             return await work.keeping.forget(kept_from, FORGOTTEN_A_WORK)
 
-        forgotten = FORGOTTEN_A_WORK
-        while forgotten == FORGOTTEN_A_WORK:
-            forgotten = await self._store.work(None, old)
+        async def old_keys(work: Work) -> int:
+            return await work.idempotency.forget(now, FORGOTTEN_A_WORK)
+
+        for some in (old, old_keys):
+            forgotten = FORGOTTEN_A_WORK
+            while forgotten == FORGOTTEN_A_WORK:
+                forgotten = await self._store.work(None, some)
 
     async def _close(self) -> None:
         while True:

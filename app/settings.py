@@ -64,6 +64,7 @@ class Settings(BaseSettings):
     socket_operations_max: Annotated[int, Field(ge=1)] = 100
     connections: Annotated[int, Field(ge=2, le=1_000)] = 16
     statement_seconds: Annotated[float, Field(gt=0, le=3_600)] = 10.0
+    allow_async_commit: bool = False
     runner: bool = True
     retention_days: Annotated[int, Field(ge=1, le=36_500)] = 30
     event_source: Annotated[str, Field(min_length=1, max_length=255)] = "balance-gateway"

@@ -1,6 +1,7 @@
 """Who may record balances, and what is forgotten after."""
 
 import time
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from app.actions.add_balance import add_balance, correct_balance
@@ -76,20 +77,27 @@ def _answered(context: Context, added: Entry | list[Violation]) -> Made:
 async def register(_root: Any, info: Info, *, input: dict[str, Any]) -> BatchAnswer:
     context: Context = info.context
     context.caller.must(Scope.BALANCES_WRITE)
-    started = time.perf_counter()
+    elapsed_ms = _stopwatch()
     items = _items(context, input["accountBalances"])
-    results = await register_balances(context.store, context.caller, items, now=context.now, rules=context.limits.batch)
+    registered = await register_balances(
+        context.store,
+        context.caller,
+        items,
+        now=context.now,
+        rules=context.limits.batch,
+        elapsed_ms=elapsed_ms,
+    )
     context.loaders.forget()
-    return _batch_answer(items, results, started)
+    return _batch_answer(items, *registered)
 
 
 async def validate(_root: Any, info: Info, *, input: dict[str, Any]) -> BatchAnswer:
     context: Context = info.context
     context.caller.must(Scope.BALANCES_WRITE)
-    started = time.perf_counter()
+    elapsed_ms = _stopwatch()
     items = _items(context, input["accountBalances"])
     results = await validate_balances(context.store, context.caller, items, now=context.now, rules=context.limits.batch)
-    return _batch_answer(items, results, started)
+    return _batch_answer(items, results, elapsed_ms())
 
 
 async def update(_root: Any, info: Info, *, input: dict[str, Any]) -> ItemResult:
@@ -121,9 +129,14 @@ def _item(given: dict[str, Any]) -> Item:
     )
 
 
-def _batch_answer(items: list[Item], results: list[Result], started: float) -> BatchAnswer:
+def _stopwatch() -> Callable[[], int]:
+    """What tells how many milliseconds have passed since now."""
+    started = time.perf_counter()
+    return lambda: int((time.perf_counter() - started) * 1000)
+
+
+def _batch_answer(items: list[Item], results: list[Result], elapsed: int) -> BatchAnswer:
     """The answer to a batch; an item's time is its share of the batch's."""
-    elapsed = int((time.perf_counter() - started) * 1000)
     share = elapsed // len(items) if items else 0
     answers = [
         _item_result(index, item, result, share)

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
@@ -34,9 +34,16 @@ _started: "list[GatewayProcess]" = []
 class GatewayProcess:
     """A gateway's process: started when entered, stopped with SIGTERM when left."""
 
-    def __init__(self, database_url: str, folder: Path, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        database_url: str,
+        folder: Path,
+        settings: Mapping[str, str] | None = None,
+        program: Sequence[str] = (str(PROGRAM),),
+    ) -> None:
         """`folder` takes the log; `settings` are more of the environment, with their whole names."""
         self.database_url = database_url
+        self._program = program
         self.port = 0
         self._settings = dict(settings or {})
         self._log = folder / f"gateway-{len(list(folder.glob('gateway-*.log'))) + 1}.log"
@@ -81,7 +88,7 @@ class GatewayProcess:
         """Start it, on the same port as before, and return when it says that it is ready."""
         command = [
             *dying_with_us(signal.SIGKILL),
-            *(str(PROGRAM), "serve"),
+            *(*self._program, "serve"),
             *("--port", str(self.port)),
         ]
         with self._log.open("ab") as log:
@@ -104,6 +111,11 @@ class GatewayProcess:
         except subprocess.TimeoutExpired:
             self.kill()
             raise RuntimeError(f"The gateway did not end within {STOP_SECONDS_MAX} s of SIGTERM.") from None
+
+    def ended(self) -> int:
+        """Its exit status, when it has ended by itself; waits for that."""
+        assert self._process is not None, "the gateway was never started"
+        return self._process.wait(STOP_SECONDS_MAX)
 
     def kill(self) -> None:
         """End it with SIGKILL: it has no say."""

@@ -28,10 +28,10 @@ async def create_history_config(
     path = ("input", "divisionCode")
     violations = histories.create_violations(division_code, closing_time, delay_minutes)
     unit, broken = named_unit(caller, business_unit)
-    if violations or unit is None:
-        return [*violations, *([] if violations else broken)]
 
     async def act(work: Work) -> HistoryConfig:
+        refuse(violations or broken)
+        assert unit is not None
         unit_id, division_id, zone = await _held(work, unit, division_code, path)
         if await work.histories.newest(division_id) is not None:
             raise Violated([histories.already_configured(*path)])
@@ -59,11 +59,11 @@ async def update_history_config(
     """Change a configuration that has not started; after its start, add the one that follows it."""
     violations = histories.update_violations(closing_time, delay_minutes)
     unit, broken = named_unit(caller, business_unit, ("businessUnit",))
-    if violations or unit is None:
-        return [*violations, *([] if violations else broken)]
     clock = None if closing_time is None else histories.parse_closing_time(closing_time)
 
     async def act(work: Work) -> HistoryConfig:
+        refuse(violations or broken)
+        assert unit is not None
         unit_id, division_id, zone = await _held(work, unit, division_code, ("divisionCode",))
         newest = await work.histories.newest(division_id)
         if newest is None:

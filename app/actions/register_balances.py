@@ -1,6 +1,6 @@
 """Register a batch of balances: every item is answered, the good ones are kept (AMLYZE: batch-account-balances)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -31,29 +31,51 @@ class Result(NamedTuple):
     """The recorded entry; with O005 the one that holds the number; None where nothing is stored."""
 
 
+class Registered(NamedTuple):
+    """The answer to a batch, one result for each item, in order."""
+
+    results: list[Result]
+    elapsed_ms: int
+    """How long it took, up to its commit."""
+
+
 async def register_balances(
-    store: Store, caller: Caller, items: Sequence[Item], *, now: datetime, rules: BatchRules
-) -> list[Result]:
-    """One result for each item, in order. All accepted items of a batch are stored in one transaction, or none."""
+    store: Store,
+    caller: Caller,
+    items: Sequence[Item],
+    *,
+    now: datetime,
+    rules: BatchRules,
+    elapsed_ms: Callable[[], int],
+) -> Registered:
+    """All accepted items of a batch are stored in one transaction, or none. `elapsed_ms` tells how long it takes."""
     faults = [form_fault(item, rules, now) for item in items]
 
-    async def act(work: Work) -> list[Result]:
+    async def act(work: Work) -> Registered:
+        if all(faults):
+            return Registered([Result(fault, None) for fault in faults], elapsed_ms())
         facts = await _facts(work, caller, items, faults, locked=True)
         verdicts = judge(items, faults, facts)
         accepted = [verdict for verdict in verdicts if isinstance(verdict, NewEntry)]
         positions = {position.account_id: position for position in facts.accounts.values()}
         added = await record(work, accepted, positions, now=now, by=caller.subject)
-        return _results(verdicts, added)
+        return Registered(_results(verdicts, added), elapsed_ms())
 
-    if all(faults):
-        return [Result(fault, None) for fault in faults]
-    results = await _as_seen(store, caller, items, faults, now)
-    return await store.work(caller.units, act) if results is None else results
+    if not all(faults):
+        registered = await _as_seen(store, caller, items, faults, now, elapsed_ms)
+        if registered is not None:
+            return registered
+    return await store.work(caller.units, act)
 
 
 async def _as_seen(
-    store: Store, caller: Caller, items: Sequence[Item], faults: Sequence[Rejected | None], now: datetime
-) -> list[Result] | None:
+    store: Store,
+    caller: Caller,
+    items: Sequence[Item],
+    faults: Sequence[Rejected | None],
+    now: datetime,
+    elapsed_ms: Callable[[], int],
+) -> Registered | None:
     """The same without locks: judged by how the accounts were last seen to stand, and recorded where they still do."""
     default = caller.default_unit
     by_unit = _by_unit(items, faults, default)
@@ -73,7 +95,7 @@ async def _as_seen(
         return None
     positions = {position.account_id: position for position in accounts.values()}
     added = await record_as_seen(store, accepted, positions, now=now, by=caller.subject)
-    return None if added is None else _results(verdicts, added)
+    return None if added is None else Registered(_results(verdicts, added), elapsed_ms())
 
 
 def _by_unit(items: Sequence[Item], faults: Sequence[Rejected | None], default: str | None) -> dict[str, list[Item]]:

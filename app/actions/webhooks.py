@@ -27,9 +27,8 @@ async def create_webhook(
     violations += _url_violations(given["url"], allow_private=allow_private)
     types, broken = _types(given.get("eventTypes"))
     violations += broken
-    secret = new_secret()
 
-    async def act(work: Work) -> int:
+    async def act(work: Work) -> tuple[int, str]:
         unit_id = None if unit is None else (await work.directory.unit_ids([unit])).get(unit)
         if unit is not None and unit_id is None:
             violation = Violation(UserErrorCode.NOT_FOUND, MUST_EXIST, ("input", "businessUnit"))
@@ -38,10 +37,12 @@ async def create_webhook(
         assert unit_id is not None
         # A number of its own: everything recorded before is numbered lower, and whatever comes is numbered higher.
         (position,) = await work.log.numbers(1)
-        return await work.receivers.add_webhook(unit_id, given["url"], secret, types, now=now, position=position)
+        secret = new_secret()
+        number = await work.receivers.add_webhook(unit_id, given["url"], secret, types, now=now, position=position)
+        return number, secret
 
     try:
-        return await store.work(caller.units, act), secret
+        return await store.work(caller.units, act)
     except Violated as violated:
         return list(violated.violations)
 

@@ -114,6 +114,10 @@ class Dialect(Protocol):
         """The same statement, locking the rows of one table until the transaction ends."""
         ...
 
+    async def wait_at_most(self, connection: AsyncConnection, seconds: float) -> None:
+        """Bound how long the transaction waits for each lock; SQLite's one writer waits before it begins."""
+        ...
+
     async def log_numbers(self, connection: AsyncConnection, count: int) -> Sequence[int]:
         """So many unused places in the log, ascending. Whoever draws them is known as a writer before."""
         ...

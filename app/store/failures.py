@@ -8,7 +8,7 @@ import asyncpg
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from app.domain.refusals import Code, Refusal
+from app.domain.refusals import Code, Refusal, outcome_unknown
 
 _NO_ANSWER = "The database does not answer; try again."
 _TOO_LONG = "The question took too long."
@@ -20,11 +20,16 @@ _RACES = {"40001", "40P01", "23505"}
 _AWAY = ("08", "53", "55", "57", "58")
 """Classes of PostgreSQL's codes: connection, resources, not in the state, operator's intervention, system."""
 
+_GONE = ("08", "57")
+"""Of these the classes whose errors end a session, or what it does: connection, operator's intervention."""
+
+_LOCK_NOT_AVAILABLE = "55P03"
+
 _SQLITE_AWAY = ("locked", "disk", "readonly", "full", "unable to open", "i/o error", "malformed", "not a database")
 
 
 class RaceLost(Exception):  # noqa: N818 - expected, and answered by doing it again.
-    """Another transaction was quicker; the work can be done again."""
+    """Another transaction was quicker, or the connection broke before the commit; the work can be done again."""
 
 
 @contextmanager
@@ -53,6 +58,41 @@ def told_plainly() -> Iterator[None]:
         raise Refusal(Code.UNAVAILABLE, _NO_ANSWER) from error
     except (ConnectionError, TimeoutError) as error:
         raise Refusal(Code.UNAVAILABLE, _NO_ANSWER) from error
+
+
+@contextmanager
+def told_of_commit() -> Iterator[None]:
+    """Turn a failed commit into a Refusal that says that its outcome is unknown, unless it is sure that it failed."""
+    try:
+        yield
+    except DBAPIError as error:
+        if _is_unknown(error):
+            raise _unknown() from error
+        raise
+    except asyncpg.PostgresError as error:
+        state = str(error.sqlstate)
+        if state[:2] in _GONE and state not in _CANCELLED:
+            raise _unknown() from error
+        raise
+    except (ConnectionError, TimeoutError, asyncpg.InterfaceError) as error:
+        raise _unknown() from error
+
+
+def _unknown() -> Refusal:
+    return outcome_unknown(Code.UNAVAILABLE, "The database went away while it committed")
+
+
+def _is_unknown(error: DBAPIError) -> bool:
+    """Whether a commit may have been done all the same: its answer is lost, or the disk did not take it for sure."""
+    state = getattr(error.orig, "sqlstate", None)
+    if state is None:
+        return error.connection_invalidated or "i/o error" in str(error.orig).lower()
+    return error.connection_invalidated or state[:2] in _GONE
+
+
+def is_lock_timeout(error: DBAPIError) -> bool:
+    """Whether PostgreSQL gave up waiting for a lock."""
+    return getattr(error.orig, "sqlstate", None) == _LOCK_NOT_AVAILABLE
 
 
 def _plain(error: DBAPIError) -> Exception | None:

@@ -7,6 +7,7 @@ that was used last is used next, so few stay warm. A statement is prepared on a 
 import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import aiosqlite
@@ -14,7 +15,7 @@ import asyncpg
 from sqlalchemy import Select
 from sqlalchemy.engine import Dialect as Driver
 
-from app.store.failures import told_plainly
+from app.store.failures import RaceLost, told_of_commit, told_plainly
 
 PREPARED_MAX = 200
 """Statements that are kept prepared on a lane."""
@@ -49,8 +50,12 @@ def compiled(statement: Select[Any], driver: Driver) -> Compiled:
 class Lanes(Protocol):
     """Answers statements that read one row."""
 
-    async def row(self, statement: Compiled, values: Mapping[str, Any]) -> Sequence[Any]:
-        """A statement's one row. Raises Refusal TIMEOUT where it runs too long, UNAVAILABLE without an answer."""
+    async def row(self, statement: Compiled, values: Mapping[str, Any], *, writes: bool = False) -> Sequence[Any]:
+        """A statement's one row. Raises Refusal TIMEOUT where it runs too long, UNAVAILABLE without an answer.
+
+        `writes` says that it is a transaction: where its answer is lost, nobody knows whether it was committed, and
+        the refusal says so.
+        """
         ...
 
     async def close(self) -> None: ...
@@ -120,22 +125,32 @@ class PostgresLanes:
         connection = await asyncpg.connect(**self._arguments, statement_cache_size=PREPARED_MAX)
         return _PostgresLane(connection, OrderedDict())
 
-    async def row(self, statement: Compiled, values: Mapping[str, Any]) -> Sequence[Any]:
+    async def row(self, statement: Compiled, values: Mapping[str, Any], *, writes: bool = False) -> Sequence[Any]:
         given = statement.given(values)
         with told_plainly():
-            lane = await self._queue.take()
+            lane = await self._taken()
             try:
-                row = await self._asked(lane, statement.sql, given)
+                with told_of_commit() if writes else nullcontext():
+                    row = await self._asked(lane, statement.sql, given)
             except asyncpg.InvalidCachedStatementError:
                 # A migration has changed the tables; the statement is prepared anew.
                 lane.prepared.clear()
-                row = await self._asked(lane, statement.sql, given)
+                self._queue.give(lane)
+                return await self.row(statement, values, writes=writes)
             except BaseException as error:
                 self._left(lane, error)
                 raise
             self._queue.give(lane)
         found: Sequence[Any] = row
         return found
+
+    async def _taken(self) -> _PostgresLane:
+        """A lane that is open, as far as is known."""
+        while True:
+            lane = await self._queue.take()
+            if not lane.connection.is_closed():
+                return lane
+            self._queue.lose()
 
     async def _asked(self, lane: _PostgresLane, sql: str, given: Sequence[Any]) -> Any:
         prepared = lane.prepared.get(sql)
@@ -147,7 +162,7 @@ class PostgresLanes:
 
     def _left(self, lane: _PostgresLane, error: BaseException) -> None:
         """Give a lane back after an error; one that is broken, or was left in the middle, is ended."""
-        if isinstance(error, asyncpg.PostgresError) and not lane.connection.is_closed():
+        if isinstance(error, asyncpg.PostgresError | RaceLost) and not lane.connection.is_closed():
             self._queue.give(lane)
             return
         lane.connection.terminate()
@@ -174,7 +189,8 @@ class SqliteLanes:
             await connection.execute_fetchall(f"PRAGMA {pragma}")
         return connection
 
-    async def row(self, statement: Compiled, values: Mapping[str, Any]) -> Sequence[Any]:
+    async def row(self, statement: Compiled, values: Mapping[str, Any], *, writes: bool = False) -> Sequence[Any]:
+        assert not writes, "lanes to SQLite read"
         given = statement.given(values)
         with told_plainly():
             connection = await self._queue.take()

@@ -38,19 +38,6 @@ IDLE_SECONDS = 60
 """How long a process that was stopped in the middle of a transaction keeps its locks."""
 
 
-def _session(statement_seconds: float) -> Mapping[str, str]:
-    """How each of the gateway's sessions is set."""
-    return {
-        "application_name": "balance-gateway",
-        "statement_timeout": str(int(statement_seconds * 1000)),
-        "lock_timeout": str(LOCK_SECONDS * 1000),
-        "idle_in_transaction_session_timeout": str(IDLE_SECONDS * 1000),
-        "timezone": "UTC",
-        "datestyle": "ISO",
-        "jit": "off",
-    }
-
-
 class Postgres:
     """PostgreSQL's ways. See app.store.dialects.Dialect."""
 
@@ -58,19 +45,36 @@ class Postgres:
     short_list = 0
     record = (RECORD_ONE, RECORD)
 
-    def __init__(self) -> None:
+    def __init__(self, *, allow_async_commit: bool = False) -> None:
         self._horizon = Horizon()
+        self._allow_async_commit = allow_async_commit
 
     def engines(self, url: str, *, connections: int, statement_seconds: float) -> tuple[AsyncEngine, AsyncEngine]:
-        """One pool; readings run each statement by itself, works in transactions."""
-        given = {"server_settings": _session(statement_seconds)}
+        """One pool; readings run each statement by itself, works in transactions.
+
+        Whatever the server, the role or the database is set to, a commit is on the disk before it is answered.
+        """
+        given = {"server_settings": self._session(statement_seconds)}
         works = create_async_engine(url, pool_size=connections, max_overflow=0, connect_args=given)
         return works.execution_options(isolation_level="AUTOCOMMIT"), works
+
+    def _session(self, statement_seconds: float) -> Mapping[str, str]:
+        """How each of the gateway's sessions is set."""
+        return {
+            "application_name": "balance-gateway",
+            "statement_timeout": str(int(statement_seconds * 1000)),
+            "lock_timeout": str(LOCK_SECONDS * 1000),
+            "idle_in_transaction_session_timeout": str(IDLE_SECONDS * 1000),
+            "timezone": "UTC",
+            "datestyle": "ISO",
+            "jit": "off",
+            **({} if self._allow_async_commit else {"synchronous_commit": "on"}),
+        }
 
     def lanes(self, url: str, *, connections: int, statement_seconds: float) -> PostgresLanes:
         driver: Any = create_async_engine(url).dialect
         _, given = driver.create_connect_args(make_url(url))
-        return PostgresLanes({**given, "server_settings": _session(statement_seconds)}, connections)
+        return PostgresLanes({**given, "server_settings": self._session(statement_seconds)}, connections)
 
     def contains(self, folded: ColumnElement[Any], text: ColumnElement[Any]) -> ColumnElement[bool]:
         return func.strpos(folded, text) > 0
@@ -138,6 +142,9 @@ class Postgres:
     def locked(self, statement: Select[Any], table: FromClause) -> Select[Any]:
         return statement.with_for_update(of=table, key_share=True)
 
+    async def wait_at_most(self, connection: AsyncConnection, seconds: float) -> None:
+        await connection.execute(_WAIT_AT_MOST, {"milliseconds": str(int(seconds * 1000))})
+
     async def log_numbers(self, connection: AsyncConnection, count: int) -> Sequence[int]:
         return (await connection.execute(_DRAWN, {"count": count})).scalars().all()
 
@@ -167,6 +174,8 @@ def _exact_text(units: ColumnElement[Any]) -> ColumnElement[str]:
     """Ten-thousandths as an amount: without trailing zeros, and never rounded."""
     return cast(func.trim_scale(units * literal_column("0.0001", Numeric())), Text)
 
+
+_WAIT_AT_MOST = text("SELECT set_config('lock_timeout', :milliseconds, true)")
 
 _DRAWN = text("SELECT nextval('entries_id_seq') FROM generate_series(1, :count) WHERE pg_current_xact_id() IS NOT NULL")
 """The condition is there for its effect: the transaction has its number before it draws one of the log's."""

@@ -167,6 +167,9 @@ class Sqlite:
         del table  # The one writer holds them all.
         return statement
 
+    async def wait_at_most(self, connection: AsyncConnection, seconds: float) -> None:
+        del connection, seconds  # The transaction has all locks that there are.
+
     async def log_numbers(self, connection: AsyncConnection, count: int) -> Sequence[int]:
         drawn = text("UPDATE sqlite_sequence SET seq = seq + :count WHERE name = 'entries' RETURNING seq")
         last = int((await connection.execute(drawn, {"count": count})).scalar_one())

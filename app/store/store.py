@@ -1,8 +1,8 @@
 """Readings and works: one connection for each block, never shared, never kept."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -20,8 +20,9 @@ from app.store.balances import Balances, recorded
 from app.store.closings import Closings
 from app.store.dialects import Dialect
 from app.store.directory import Directory
-from app.store.failures import RaceLost, told_plainly
+from app.store.failures import RaceLost, told_of_commit, told_plainly
 from app.store.histories import Histories
+from app.store.idempotency import Idempotency
 from app.store.log import Log, LogReader, LogWriter
 from app.store.migrations import HEAD, revision_of
 from app.store.pieces import SiteForm
@@ -30,7 +31,7 @@ from app.store.rates import Rates
 from app.store.reads import Reads, Units
 from app.store.receivers import Receivers
 from app.store.recording import parameters
-from app.store.sqlite import Sqlite
+from app.store.sqlite import SQLITE_VERSION, Sqlite
 from app.store.standing import Standing
 
 READINGS_MAX = 8
@@ -39,6 +40,8 @@ READINGS_MAX = 8
 CONNECTIONS_MAX = 16
 TRIES_MAX = 10
 """How often a work is done again that lost a race; each time another one had won."""
+
+CLOSE_SECONDS = 2.0
 
 T = TypeVar("T")
 
@@ -54,6 +57,7 @@ class Reading(Reads):
         self.log = LogReader(connection, dialect, units)
         self.closings = Closings(connection, dialect)
         self.receivers = Receivers(connection, dialect, units)
+        self.idempotency = Idempotency(connection, dialect)
 
 
 class Work:
@@ -70,13 +74,24 @@ class Work:
         self.keeping = Log(connection)
         self.receivers = Receivers(connection, dialect, units)
         self.rates = Rates(connection)
+        self.idempotency = Idempotency(connection, dialect)
 
 
 class Store:
     """What is remembered, on SQLite or PostgreSQL."""
 
-    def __init__(self, url: str, *, statement_seconds: float = 10.0, connections: int = CONNECTIONS_MAX) -> None:
-        self.dialect: Dialect = Sqlite() if url.startswith("sqlite") else Postgres()
+    def __init__(
+        self,
+        url: str,
+        *,
+        statement_seconds: float = 10.0,
+        connections: int = CONNECTIONS_MAX,
+        allow_async_commit: bool = False,
+    ) -> None:
+        """`allow_async_commit` leaves it to a PostgreSQL server whether a commit that is answered is on its disk."""
+        self.dialect: Dialect = (
+            Sqlite() if url.startswith("sqlite") else Postgres(allow_async_commit=allow_async_commit)
+        )
         self._statement_seconds = statement_seconds
         self._readers, self._writer = self.dialect.engines(
             url, connections=connections, statement_seconds=statement_seconds
@@ -86,7 +101,13 @@ class Store:
         self._standing = Standing()
         self.committed: Callable[[], None] = lambda: None
         """Called after each work; whoever waits for what is new sets it."""
+        self._endings: set[asyncio.Future[Any]] = set()
         self._seats = asyncio.Semaphore(min(READINGS_MAX, connections - 1))
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What whoever watches the gateway should know of the database's program: SQLite is part of this process."""
+        return {"sqlite": SQLITE_VERSION} if self.dialect.name == "sqlite" else {}
 
     @property
     def engines(self) -> tuple[Any, Any]:
@@ -112,18 +133,18 @@ class Store:
         """Do something in one transaction: committed when `act` returns, else nothing of it happened.
 
         `act` is done again, from the start, where it lost a race: a unique key that was free when it looked was taken
-        when it wrote, or PostgreSQL broke a deadlock. So rules are decided by what it reads, and constraints hold them.
-        Raises Refusal UNAVAILABLE where the database doesn't answer or the race is lost too often.
+        when it wrote, or PostgreSQL broke a deadlock, or its connection. So rules are decided by what it reads, and
+        constraints hold them. Raises Refusal UNAVAILABLE where the database doesn't answer or the race is lost too
+        often. Where the database went away during the commit, the refusal says that the outcome is unknown.
+
+        Cancelled before it commits, a work leaves nothing; once it has begun to commit, it does so to the end.
         """
         for _ in range(TRIES_MAX):
             try:
                 with told_plainly():
-                    async with self._writer.begin() as connection:
-                        done = await act(Work(connection, self.dialect, units))
+                    return await self._worked(units, act)
             except RaceLost:
                 continue
-            self.committed()
-            return done
         raise Refusal(Code.UNAVAILABLE, "Too many others write the same; try again.")
 
     async def answer(
@@ -214,7 +235,7 @@ class Store:
             by=by,
         )
         try:
-            (numbers,) = await self._lanes.row(self.dialect.record[len(entries) > 1], values)
+            (numbers,) = await self._lanes.row(self.dialect.record[len(entries) > 1], values, writes=True)
         except RaceLost:
             numbers = None
         except BaseException:
@@ -228,6 +249,48 @@ class Store:
         self._standing.learn(after._replace(entry_id=number) for after, number in moved if after is not None)
         self.committed()
         return [recorded(number, entry, now=now, by=by) for number, entry in zip(numbers, entries, strict=True)]
+
+    async def _worked(self, units: Units, act: Callable[[Work], Awaitable[T]]) -> T:
+        if self.dialect.name != "sqlite":
+            return await self._tried(units, act, lambda: True)
+        # SQLite's driver can't break off a statement: a connection that is closed below one keeps the writer's lock.
+        wanted = True
+        working = self._kept(self._tried(units, act, lambda: wanted))
+        try:
+            return await asyncio.shield(working)
+        except asyncio.CancelledError:
+            wanted = False
+            raise
+
+    async def _tried(self, units: Units, act: Callable[[Work], Awaitable[T]], is_wanted: Callable[[], bool]) -> T:
+        connection = await self._writer.connect()
+        try:
+            await connection.begin()
+            _check(is_wanted)
+            done = await act(Work(connection, self.dialect, units))
+            _check(is_wanted)
+        except BaseException as error:
+            await asyncio.shield(self._kept(connection.close()))  # Nothing of it is kept.
+            if isinstance(error, DBAPIError) and error.connection_invalidated:
+                raise RaceLost from error
+            raise
+        await asyncio.shield(self._kept(self._commit(connection)))
+        return done
+
+    async def _commit(self, connection: AsyncConnection) -> None:
+        try:
+            with told_of_commit():
+                await connection.commit()
+        finally:
+            await connection.close()
+        self.committed()
+
+    def _kept(self, doing: Coroutine[Any, Any, T]) -> "asyncio.Future[T]":
+        """Something that goes on to its end, also where who waits for it is cancelled."""
+        task = asyncio.ensure_future(doing)
+        self._endings.add(task)
+        task.add_done_callback(self._endings.discard)
+        return task
 
     async def problems(self) -> list[str]:
         """Why the store can't serve now; nothing where it can."""
@@ -246,6 +309,13 @@ class Store:
             return (await connection.execute(text("SELECT 1 FROM units LIMIT 1"))).first() is None
 
     async def close(self) -> None:
+        """Leave the database, when works that are about to end have done so; those that don't are broken off."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                while self._endings:
+                    await asyncio.wait(self._endings)
+        for left in self._endings:
+            left.cancel()
         await self._lanes.close()
         await self._readers.dispose()
         await self._writer.dispose()
@@ -263,3 +333,8 @@ class Store:
             yield
         finally:
             timer.cancel()
+
+
+def _check(is_wanted: Callable[[], bool]) -> None:
+    if not is_wanted():
+        raise asyncio.CancelledError

@@ -318,3 +318,16 @@ rates = Table(
     sqlite_with_rowid=False,
 )
 """What the processes have drawn together of each caller's minute, counted from 1970."""
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("issuer", Words, primary_key=True),
+    Column("subject", Words, primary_key=True),
+    Column("key", Words, primary_key=True),
+    Column("fingerprint", Words, nullable=False),
+    Column("facts", Words),
+    Column("created_at", Instant, nullable=False),
+    Index(None, "created_at"),
+    sqlite_strict=True,
+)
+"""What was answered for a client's key, written with what the request did. Callers see no keys but their own."""

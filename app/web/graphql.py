@@ -13,7 +13,7 @@ import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.domain.callers import Caller
-from app.domain.refusals import Code, Refusal
+from app.domain.refusals import Code, Refusal, outcome_unknown
 from app.web.bodies import (
     BodyReader,
     ClientGoneError,
@@ -25,6 +25,7 @@ from app.web.bodies import (
     too_large,
 )
 from app.web.guards import SAFE_HEADERS
+from app.web.idempotency import REPLAYED, with_key
 from app.web.negotiation import Media, chosen, is_json
 from app.web.operations import Answered, Asked, Run
 from app.web.running import REQUEST_SECONDS, Running
@@ -155,7 +156,7 @@ class GraphQLView:
             await _send(send, media, _failed())
             return
         try:
-            asked = await self._asked(scope, receive)
+            asked = with_key(await self._asked(scope, receive), headers)
         except ClientGoneError:
             return
         except Refusal as refusal:
@@ -170,12 +171,21 @@ class GraphQLView:
         if media is Media.EVENTS and self._stream is not None:
             await self._stream(asked, caller, receive, send, mutations=mutations)
             return
+        reply = await self._ran(asked, caller, receive, media, mutations=mutations)
+        if reply is not None:
+            await _send(send, media, reply)
+
+    async def _ran(
+        self, asked: Asked, caller: Caller, receive: Receive, media: Media | None, *, mutations: bool
+    ) -> _Reply | None:
+        """The answer to a GraphQL request; None where nobody is there any more to be answered."""
         answering = self._run(asked, caller, mutations=mutations)
         try:
-            reply = await self._reply(self._running.run(answering, receive), media)
+            return await self._reply(self._running.run(answering, receive), media)
         except ClientGoneError:
-            return
-        await _send(send, media, reply)
+            return None
+        except asyncio.CancelledError:  # The process ends, and has waited as long as it may.
+            return _given_up()
 
     def _media(self, scope: Scope, headers: Headers) -> Media | None:
         page = self._ide is not None and scope["method"] == "GET" and not _has_query(scope["query_string"])
@@ -248,16 +258,17 @@ class GraphQLView:
     async def _reply(self, answering: Awaitable[Answered], media: Media | None) -> _Reply:
         """The answer to a GraphQL request. Raises ClientGoneError."""
         try:
-            body, ran, code, extensions = await answering
+            body, ran, code, extensions, is_replay = await answering
         except ClientGoneError:
             raise
         except Refusal as refusal:
             body, ran, code = error_body(refusal.code, refusal.message, refusal.extensions), False, refusal.code
+            is_replay = False
             extensions = refusal.extensions
         except Exception:  # noqa: BLE001 - as above.
             return _failed()
         if ran:
-            return _Reply(200, body, [])
+            return _Reply(200, body, [REPLAYED] if is_replay else [])
         status = STATUSES.get(code, 400 if media is Media.GRAPHQL else 200)
         return _Reply(status, body, headers_for(code, extensions, allow="POST"))
 
@@ -302,6 +313,13 @@ def headers_for(code: Code | None, extensions: Mapping[str, Any], *, allow: str)
     if code is Code.RATE_LIMITED or code is Code.UNAVAILABLE:
         return [(b"retry-after", b"%d" % math.ceil(extensions.get("retryAfter", RETRY_SECONDS)))]
     return []
+
+
+def _given_up() -> _Reply:
+    """The answer to what was broken off: it may have been done, or not."""
+    refusal = outcome_unknown(Code.UNAVAILABLE, "The gateway goes away")
+    body = error_body(refusal.code, refusal.message, refusal.extensions)
+    return _Reply(503, body, [*headers_for(refusal.code, {}, allow=""), (b"connection", b"close")])
 
 
 def _failed() -> _Reply:

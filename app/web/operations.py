@@ -20,6 +20,8 @@ class Asked(NamedTuple):
     extensions: dict[str, Any]
     wants_cost: bool = False
     """Whether the answer tells what it costs."""
+    idempotency_key: str | None = None
+    """The client's key: whoever asks the same again with it gets the same answer, and nothing is done twice."""
 
 
 class Answered(NamedTuple):
@@ -33,6 +35,8 @@ class Answered(NamedTuple):
     """For a request that did not run: the code of its first error."""
     extensions: Mapping[str, Any] = _NOTHING
     """For a request that was refused: what is told beside the code, such as the limit."""
+    is_replay: bool = False
+    """Whether nothing was done, as this is what was answered before."""
 
     def with_cost(self, cost: int, maximum: int) -> "Answered":
         """The same answer, which tells what the operation costs."""

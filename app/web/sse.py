@@ -14,6 +14,7 @@ from app.domain.refusals import Code, Refusal
 from app.web.bodies import error_body
 from app.web.graphql import STATUSES, headers_for
 from app.web.guards import SAFE_HEADERS, send_json
+from app.web.idempotency import REPLAYED
 from app.web.operations import Answered, Asked, Subscribe, refusal_json
 from app.web.running import REQUEST_SECONDS, in_time
 
@@ -63,7 +64,9 @@ class EventStream:
             more = headers_for(answer.code, answer.extensions, allow="POST")
             await send_json(send, STATUSES[answer.code], answer.body, *more)
             return
-        await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+        is_replay = isinstance(answer, Answered) and answer.is_replay
+        headers = [*_HEADERS, REPLAYED] if is_replay else _HEADERS
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
         if isinstance(answer, Answered):
             await send({"type": "http.response.body", "body": _next(answer.body) + _COMPLETE})
             return

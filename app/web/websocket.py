@@ -34,6 +34,8 @@ SEND_SECONDS = 20.0
 """How long a client may take to read what it is sent."""
 TOKEN_SECONDS = 60.0
 """After how long a token is looked at again while its socket is open, where it does not expire before."""
+CLOSE_SECONDS = 2.0
+"""How long all clients together may take to be told that the gateway goes away."""
 REASON_MAX = 120
 ID_MAX = 255
 
@@ -111,11 +113,20 @@ class GraphQLSocket:
             await conversation.run()
         finally:
             self._conversations.discard(conversation)
+            conversation.over.set()
 
     async def close(self) -> None:
-        """Close all sockets; clients connect anew, and resume by their place."""
-        for conversation in tuple(self._conversations):
+        """Close all sockets; clients connect anew, and resume by their place.
+
+        Returns when they have been told so, or don't listen: the server would close them with a code of its own.
+        """
+        ending = tuple(self._conversations)
+        for conversation in ending:
             conversation.end(Close(1001, "The gateway goes away"))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                for conversation in ending:
+                    await conversation.over.wait()
 
 
 def _is_of_this_site(headers: Mapping[bytes, bytes]) -> bool:
@@ -137,6 +148,7 @@ class _Conversation:
         self._headers = headers
         self._receive = receive
         self._send = send
+        self.over = asyncio.Event()
         self._sending = asyncio.Lock()
         self._payload: dict[str, Any] | None = None
         self._admission = asyncio.Event()

@@ -20,11 +20,13 @@ from app.domain.refusals import Code, Refusal
 from app.rates import Rates
 from app.web.operations import Answered, Asked, OutcomeUnknown
 from resolvers.context import Context
+from resolvers.once import Onces
 from resolvers.plans import answer as answer_of
 from schema.execution.coercion import Coercions
 from schema.execution.documents import ERRORS_MAX, Documents, Operation, Unsound
 from schema.execution.limits import OperationLimits
 from schema.execution.plans import Direct, Plan, Plans, Resolved, Root, Stored, whole
+from schema.execution.roots import check_one_root
 
 _log = structlog.get_logger("balance_gateway")
 
@@ -55,6 +57,7 @@ class Runner:
         self._documents = Documents(schema, self._limits)
         self._writing: set[asyncio.Future[Answered]] = set()
         self._coercions = Coercions()
+        self._onces = Onces()
         self._lately: OrderedDict[Hashable, asyncio.Future[Answered]] = OrderedDict()
 
     async def __call__(self, asked: Asked, caller: Caller, *, mutations: bool) -> Answered:
@@ -68,7 +71,7 @@ class Runner:
         operation, variables, cost = prepared
         if operation.is_subscription:
             return _refused(Code.BAD_REQUEST, [_plain(Refusal(Code.BAD_REQUEST, "A subscription needs a stream."))])
-        answer = await self._answered(operation, variables, caller)
+        answer = await self._answered(asked, operation, variables, caller)
         return answer.with_cost(cost, self._limits.cost) if asked.wants_cost else answer
 
     async def subscribe(
@@ -83,7 +86,7 @@ class Runner:
             return prepared
         operation, variables, cost = prepared
         if not operation.is_subscription:
-            answer = await self._answered(operation, variables, caller)
+            answer = await self._answered(asked, operation, variables, caller)
             return answer.with_cost(cost, self._limits.cost) if asked.wants_cost else answer
         try:
             executor = self._executor(operation, variables, self._context_of(caller), None)
@@ -119,18 +122,34 @@ class Runner:
         # One listener that goes away does not cancel what others wait for.
         return (await asyncio.shield(made)).body
 
-    async def _answered(self, operation: Operation, variables: VariableValues, caller: Caller) -> Answered:
+    async def _answered(
+        self, asked: Asked, operation: Operation, variables: VariableValues, caller: Caller
+    ) -> Answered:
         """The answer to an operation. One that writes is not torn when nobody waits for it any more."""
-        answering = self._executed(operation, variables, caller, None)
         if not operation.is_mutation:
-            return await answering
-        writing = asyncio.ensure_future(answering)
+            return await self._executed(operation, variables, caller, None)
+        writing = asyncio.ensure_future(self._written(asked, operation, variables, caller))
         self._writing.add(writing)
         writing.add_done_callback(self._writing.discard)
         try:
             return await asyncio.shield(writing)
         except asyncio.CancelledError as cancelled:
             raise OutcomeUnknown from cancelled
+
+    async def _written(self, asked: Asked, operation: Operation, variables: VariableValues, caller: Caller) -> Answered:
+        """The answer to a mutation; to one with a key that was answered before, the same again."""
+        if asked.idempotency_key is None:
+            return await self._executed(operation, variables, caller, None)
+        try:
+            return await self._onces.answer(
+                asked,
+                self._context_of(caller),
+                lambda context: self._executed(operation, variables, caller, None, context),
+            )
+        except Refusal as refusal:
+            return _refused(refusal.code, [_plain(refusal)])
+        except Exception as error:  # noqa: BLE001 - the last line of defence.
+            return _refused(Code.INTERNAL, [_internal(error)])
 
     async def _prepared(
         self, asked: Asked, caller: Caller, *, mutations: bool
@@ -142,6 +161,8 @@ class Runner:
             operation = await self._documents.operation(asked.query, asked.operation_name)
             if operation.is_mutation and not mutations:
                 raise Refusal(Code.METHOD_NOT_ALLOWED, "A mutation needs POST.")
+            if asked.idempotency_key is not None:
+                check_one_root(operation)
             cost = operation.price.of(asked.variables)
             if self._rates is not None:
                 self._rates.charge(caller, cost)
@@ -195,8 +216,15 @@ class Runner:
             None,
         )
 
-    async def _executed(self, operation: Operation, variables: VariableValues, caller: Caller, root: Any) -> Answered:
-        context = self._context_of(caller)
+    async def _executed(
+        self,
+        operation: Operation,
+        variables: VariableValues,
+        caller: Caller,
+        root: Any,
+        context: Context | None = None,
+    ) -> Answered:
+        context = context or self._context_of(caller)
         try:
             if root is None and self._plans is not None:
                 answered = await self._planned(self._plans.of(operation, variables), operation, variables, context)
@@ -205,7 +233,8 @@ class Runner:
             data, errors = await self._resolved(operation, variables, context, root)
         except Exception as error:  # noqa: BLE001 - the last line of defence.
             return _refused(Code.INTERNAL, [_internal(error)])
-        return _answered(orjson.dumps(data), errors)
+        is_nothing = not any(value is not None for value in (data or {}).values())
+        return _answered(orjson.dumps(data), errors, is_nothing=is_nothing)
 
     async def _resolved(
         self, operation: Operation, variables: VariableValues, context: Context, root: Any
@@ -232,7 +261,7 @@ class Runner:
             data, told = await self._resolved(plan.resolved, variables, context, None)
             errors += told
             if data is None:
-                return _answered(b"null", errors)
+                return _answered(b"null", errors, is_nothing=True)
             rest = data
         parts: list[tuple[str, bytes]] = []
         for root in plan.roots:
@@ -243,7 +272,7 @@ class Runner:
                     parts.append((key, await _direct(root, variables, context, errors)))
                 case Resolved(key=key):
                     parts.append((key, orjson.dumps(rest[key])))
-        return _answered(whole(parts), errors)
+        return _answered(whole(parts), errors, is_nothing=all(text == b"null" for _, text in parts))
 
 
 async def _stored(
@@ -295,7 +324,11 @@ def _located(error: Exception, root: Root) -> GraphQLError:
     return located_error(error, [detail.node for detail in root.selected.details], [root.key])
 
 
-def _answered(data: bytes, errors: list[dict[str, Any]]) -> Answered:
+def _answered(data: bytes, errors: list[dict[str, Any]], *, is_nothing: bool) -> Answered:
+    """An answer of data and errors; `is_nothing` says that every root field is null."""
+    if errors and is_nothing and all(error["extensions"]["code"] is Code.UNAVAILABLE for error in errors):
+        # For want of a database: then the request's status says so, and to try again.
+        return _refused(Code.UNAVAILABLE, errors)
     told = b'"errors":%b,' % orjson.dumps(errors) if errors else b""
     return Answered(b'{%b"data":%b}' % (told, data), ran=True, code=None)
 

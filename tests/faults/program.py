@@ -1,0 +1,86 @@
+"""The gateway with a fault in it: it is killed, or held up, at one place on the way of a mutation.
+
+`FAULT=K3:2 python -m tests.faults.program serve` ends with SIGKILL when it comes to K3 for the second time;
+`FAULT=K3:2:FILE` goes on only when there is such a file. Either way it says that it has come there. Nothing in the
+gateway itself knows of this.
+
+K1: before a work begins. K2: after its first insert. K3: before its commit. K5: after it, before the answer.
+K6: half of the answer is sent.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from app import cli
+from app.store.postgres import Postgres
+from app.store.sqlite import Sqlite
+from app.store.store import Store, Work
+from app.web import graphql
+
+_place, _passage, *_file = os.environ["FAULT"].split(":")
+_passed = 0
+
+
+async def reach(place: str) -> None:
+    """Be at a place; the fault happens there, or does not."""
+    global _passed  # noqa: PLW0603 - one process has one fault.
+    if place != _place:
+        return
+    _passed += 1
+    if _passed != int(_passage):
+        return
+    sys.stderr.write(f"reached {place}\n")
+    sys.stderr.flush()
+    if not _file:
+        os.kill(os.getpid(), signal.SIGKILL)
+    while not Path(_file[0]).exists():  # noqa: ASYNC110, ASYNC240 - another process tells.
+        await asyncio.sleep(0.02)
+
+
+_work, _send = Store.work, graphql._send
+
+
+async def _faulty_work(self: Store, units: Any, act: Callable[[Work], Awaitable[Any]]) -> Any:
+    async def acting(work: Work) -> Any:
+        done = await act(work)
+        await reach("K3")
+        return done
+
+    await reach("K1")
+    done = await _work(self, units, acting)
+    await reach("K5")
+    return done
+
+
+def _faulty_insert(insert: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    async def inserting(*given: Any) -> None:
+        await insert(*given)
+        await reach("K2")
+
+    return inserting
+
+
+async def _faulty_send(send: Any, media: Any, reply: Any) -> None:
+    async def sending(message: Any) -> None:
+        body = message.get("body", b"")
+        if not body:
+            await send(message)
+            return
+        await send({**message, "body": body[: len(body) // 2], "more_body": True})
+        await reach("K6")
+        await send({**message, "body": body[len(body) // 2 :]})
+
+    await _send(sending, media, reply)
+
+
+if __name__ == "__main__":
+    Store.work = _faulty_work  # type: ignore[method-assign]
+    for dialect in (Sqlite, Postgres):
+        setattr(dialect, "insert", _faulty_insert(dialect.insert))  # noqa: B010 - whichever of them it is.
+    graphql._send = _faulty_send
+    cli.main()

@@ -1,0 +1,97 @@
+"""A gateway that is killed at any moment has lost nothing that it answered; a retry tells what became of the rest."""
+
+import random
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from tests import servers
+from tests.asking import Gateway
+from tests.faults import invariants
+from tests.faults.asking import REGISTER, SETUP, amounts, asked, items
+from tests.graphql.test_idempotency import once
+from tests.servers import GatewayProcess
+
+PROGRAM = (sys.executable, "-m", "tests.faults.program")
+COMMITTED = {"K1": False, "K2": False, "K3": False, "K5": True, "K6": True}
+QUIET = {"BALANCE_GATEWAY_RUNNER": "false", "BALANCE_GATEWAY_GRAPHIQL": "false"}
+
+
+@pytest.fixture
+async def prepared_url(database_url: str) -> str:
+    gateway = Gateway(database_url)
+    (await gateway.ask(SETUP)).sound()
+    await gateway.store.close()
+    return database_url
+
+
+@pytest.mark.parametrize("place", COMMITTED)
+async def test_a_kill_at_each_place_of_a_batch(prepared_url: str, tmp_path: Path, place: str) -> None:
+    settings = {**QUIET, "FAULT": f"{place}:1"}
+    batch = items("n", 20)
+    with GatewayProcess(prepared_url, tmp_path, settings, PROGRAM) as gateway:
+        assert asked(gateway, REGISTER, "key", items=batch) is None
+        assert gateway.ended() == -9
+        assert f"reached {place}" in gateway.log()
+    told = invariants.Told({}, batches=[amounts(batch)])
+    assert await invariants.violations(prepared_url, told) == []
+    after = Gateway(prepared_url)
+    body, answered = await once(after, REGISTER, "key", items=batch)
+    results = body["data"]["registerBatchAccountBalances"]["results"]
+    assert answered.is_replay == COMMITTED[place]
+    assert [result["errorCode"] for result in results] == [None] * 20
+    again, answered = await once(after, REGISTER, "key", items=batch)
+    assert (again, answered.is_replay) == (body, True)
+    other, _ = await once(after, REGISTER, "another key", items=batch)
+    held = other["data"]["registerBatchAccountBalances"]["results"]
+    assert {(result["errorCode"], result["sameContent"]) for result in held} == {("O005", True)}
+    assert [result["balance"] for result in held] == [result["balance"] for result in results]
+    await after.store.close()
+    told = invariants.Told(amounts(batch), batches=[amounts(batch)])
+    assert await invariants.violations(prepared_url, told) == []
+
+
+@pytest.mark.parametrize("seed", range(2))
+async def test_a_kill_at_a_random_moment(prepared_url: str, tmp_path: Path, seed: int) -> None:
+    """K4 too: four clients write without pause, and the kill comes wherever they are."""
+    chance = random.Random(seed)
+    accepted: dict[str, int] = {}
+    sent: list[dict[str, int]] = []
+    unknown: list[str] = []
+    enough = threading.Event()
+    with servers.serving(prepared_url, tmp_path, runner="false", graphiql="false") as gateway:
+
+        def write(client: int) -> None:
+            for number in range(10_000):
+                prefix = f"{client}-{number}"
+                batch = items(prefix, 5)
+                sent.append(amounts(batch))
+                told = asked(gateway, REGISTER, prefix, items=batch)
+                if told is None:
+                    unknown.append(prefix)
+                    return
+                assert (told.status, [result["errorCode"] for result in told.results]) == (200, [None] * 5)
+                accepted.update(amounts(batch))
+                if len(accepted) > 100:
+                    enough.set()
+
+        clients = [threading.Thread(target=write, args=(client,)) for client in range(4)]
+        for client in clients:
+            client.start()
+        assert enough.wait(30)
+        threading.Event().wait(chance.random() * 0.02)
+        gateway.kill()
+        for client in clients:
+            client.join()
+    assert len(unknown) == 4
+    assert await invariants.violations(prepared_url, invariants.Told(accepted, batches=sent)) == []
+    after = Gateway(prepared_url)
+    for prefix in unknown:
+        batch = items(prefix, 5)
+        body, _ = await once(after, REGISTER, prefix, items=batch)
+        assert [each["errorCode"] for each in body["data"]["registerBatchAccountBalances"]["results"]] == [None] * 5
+        accepted.update(amounts(batch))
+    await after.store.close()
+    assert await invariants.violations(prepared_url, invariants.Told(accepted, batches=sent)) == []

@@ -1,0 +1,172 @@
+"""What was answered is on the disk; what was cancelled is there as a whole or not at all."""
+
+import asyncio
+import random
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+from sqlalchemy import text
+
+from app.domain.refusals import Code, Refusal
+from app.store.durability import Promise, promise_of
+from app.store.store import Store, Work
+from tests.cli.test_commands import URL, run
+from tests.databases import Cluster, scratch
+
+
+async def _setting(store: Store) -> str:
+    async def act(work: Work) -> Any:
+        return (await work.reads._connection.execute(text("SHOW synchronous_commit"))).scalar()
+
+    told: str = await store.work(None, act)
+    return told
+
+
+async def _told_off(url: str) -> None:
+    connection = await asyncpg.connect(url.replace("+asyncpg", ""))
+    name = url.rpartition("/")[2]
+    await connection.execute(f"ALTER DATABASE {name} SET synchronous_commit = off")
+    await connection.close()
+
+
+async def test_commits_are_on_the_disk_whatever_the_server_is_set_to(postgresql_url: str) -> None:
+    await _told_off(postgresql_url)
+    store, lax = Store(postgresql_url), Store(postgresql_url, allow_async_commit=True)
+    assert (await _setting(store), await _setting(lax)) == ("on", "off")
+    assert await promise_of(postgresql_url) == Promise([], "off")
+    for each in (store, lax):
+        await each.close()
+
+
+async def test_sqlite_promises_what_it_is_told_to(sqlite_url: str) -> None:
+    assert await promise_of(sqlite_url) == Promise([], None)
+
+
+@pytest.mark.parametrize("setting", ["fsync", "full_page_writes"])
+def test_a_server_that_may_lose_what_it_said_stops_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str
+) -> None:
+    monkeypatch.setitem(__import__("tests.databases", fromlist=["_SETTINGS"])._SETTINGS, setting, "off")
+    with scratch() as folder, Cluster(folder / "lax") as cluster:
+        for command in ("serve", "runner"):
+            done = run(command, folder=tmp_path, **{URL: cluster.url("postgres")})
+            assert done.returncode == 2
+            assert f"{setting} is off" in done.stderr
+            assert "Traceback" not in done.stderr
+
+
+async def test_a_server_that_commits_later_is_named_where_that_is_allowed(postgresql_url: str, tmp_path: Path) -> None:
+    await _told_off(postgresql_url)
+    settings = {URL: postgresql_url, "BALANCE_GATEWAY_ALLOW_ASYNC_COMMIT": "true"}
+    done = await asyncio.to_thread(run, "runner", "--once", folder=tmp_path, **settings)
+    assert done.returncode == 0
+    assert [line for line in done.stderr.splitlines() if '"synchronous_commit": "off"' in line]
+    done = await asyncio.to_thread(run, "runner", "--once", folder=tmp_path, **{URL: postgresql_url})
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+async def test_a_cancelled_work_is_there_as_a_whole_or_not_at_all(database_url: str) -> None:
+    """Cancelled at many moments: in the middle nothing is kept, and a commit that has begun is finished."""
+    store = Store(database_url)
+    chance = random.Random(7)
+    told = dict.fromkeys(("kept", "left"), 0)
+
+    async def pair(number: int) -> None:
+        async def act(work: Work) -> None:
+            await work.directory.add_unit(f"a{number}")
+            await work.directory.add_unit(f"b{number}")
+
+        await store.work(None, act)
+
+    for number in range(80):
+        working = asyncio.ensure_future(pair(number))
+        await asyncio.sleep(chance.random() * 0.004)
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+    await pair(80)
+    # Whatever is still being committed is waited for, and then all is settled.
+    await store.close()
+    async with store.reading(None) as reads:
+        names = set(await reads.units())
+    for number in range(81):
+        assert (f"a{number}" in names) == (f"b{number}" in names), number
+        told["kept" if f"a{number}" in names else "left"] += 1
+    assert min(told.values()) > 0, "the moments were all before, or all after, the commit"
+    await store.close()
+
+
+async def test_a_commit_that_has_begun_is_finished_though_nobody_waits(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(database_url)
+    begun, goes_on, heard = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    commit = Store._commit
+
+    async def held(of: Store, connection: Any) -> None:
+        begun.set()
+        await goes_on.wait()
+        await commit(of, connection)
+
+    monkeypatch.setattr(Store, "_commit", held)
+    store.committed = heard.set
+    working = asyncio.ensure_future(store.work(None, lambda work: work.directory.add_unit("kept")))
+    await begun.wait()
+    working.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await working
+    assert not heard.is_set()
+    goes_on.set()
+    await store.close()
+    assert heard.is_set()
+    async with store.reading(None) as reads:
+        assert await reads.units() == ["kept"]
+    await store.close()
+
+
+async def test_a_connection_that_breaks_before_the_commit_costs_a_second_try(postgresql_url: str) -> None:
+    store = Store(postgresql_url)
+    killer = await asyncpg.connect(postgresql_url.replace("+asyncpg", ""))
+    tries = 0
+
+    async def act(work: Work) -> None:
+        nonlocal tries
+        tries += 1
+        await work.directory.add_unit("once")
+        if tries == 1:
+            await _kill_others(killer)
+        await work.directory.unit_ids(["once"])
+
+    await store.work(None, act)
+    assert tries == 2
+    async with store.reading(None) as reads:
+        assert await reads.units() == ["once"]
+    await killer.close()
+    await store.close()
+
+
+async def test_a_connection_that_breaks_in_the_commit_leaves_the_outcome_unknown(
+    postgresql_url: str,
+) -> None:
+    store = Store(postgresql_url)
+    killer = await asyncpg.connect(postgresql_url.replace("+asyncpg", ""))
+
+    async def act(work: Work) -> None:
+        await work.directory.add_unit("unknown")
+        await _kill_others(killer)
+
+    with pytest.raises(Refusal) as refused:
+        await store.work(None, act)
+    assert (refused.value.code, refused.value.extensions) == (Code.UNAVAILABLE, {"outcome": "unknown"})
+    assert "unknown" in refused.value.message
+    await killer.close()
+    await store.close()
+
+
+async def _kill_others(killer: "asyncpg.Connection[Any]") -> None:
+    """End every other session of the database, and return when they are gone."""
+    others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    assert await killer.fetchval(f"SELECT count(pg_terminate_backend(pid)) {others}") > 0
+    while await killer.fetchval(f"SELECT count(*) {others}"):  # noqa: ASYNC110 - another process tells by no event of ours.
+        await asyncio.sleep(0.01)
