@@ -1,8 +1,6 @@
 """The commands."""
 
 import asyncio
-import logging
-import os
 import signal
 import socket
 import sys
@@ -10,10 +8,10 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-import structlog
 import typer
 from pydantic import ValidationError
 
+from app import logs
 from app.settings import SQLITE, Settings
 from app.web.guards import LOCAL_HOSTS
 
@@ -50,7 +48,7 @@ def serve(
     _take_place(settings, "serve")
     if settings.host not in {name.strip("[]") for name in LOCAL_HOSTS}:
         _stop(f"--host {settings.host}: without authentication the gateway listens on loopback alone (127.0.0.1).")
-    _configure_logging(settings)
+    logs.configure(settings.log_level)
     asyncio.run(_prepare(settings, demo=demo))
     typer.echo(f"GraphiQL:      http://{settings.host}:{settings.port}/graphql")
     typer.echo(f"A first query: {FIRST_QUERY}")
@@ -65,7 +63,7 @@ def runner(
     """Close cycles when they are due, keep the log of events, tell webhooks and write mail; `serve` does so too."""
     settings = _settings(database_url=database_url)
     _take_place(settings, "runner")
-    _configure_logging(settings)
+    logs.configure(settings.log_level)
     asyncio.run(_run(settings, once=once))
 
 
@@ -76,7 +74,7 @@ def migrate(database_url: DatabaseUrl = None) -> None:
     from app.store.migrations import migrate as bring_up  # noqa: PLC0415
 
     settings = _settings(database_url=database_url)
-    _configure_logging(settings)
+    logs.configure(settings.log_level)
     asyncio.run(bring_up(settings.database_url))
     typer.echo(f"The database is at revision {HEAD}.")
 
@@ -97,7 +95,7 @@ def seed(
 ) -> None:
     """Fill an empty database with sample data."""
     settings = _settings(database_url=database_url)
-    _configure_logging(settings)
+    logs.configure(settings.log_level)
     if not asyncio.run(_filled(settings, accounts, days)):
         _stop("The database is not empty; it stays as it is.")
 
@@ -190,11 +188,14 @@ def _listen(settings: Settings) -> None:
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
             await application.end_streams()
             await super().shutdown(sockets)
+            # The signal that asked for the end is raised again, and leaves no time for more.
+            logs.LINES.flush()
 
     config = uvicorn.Config(
         application,
         host=settings.host,
         port=settings.port,
+        log_config=None,
         log_level="warning",
         access_log=False,
         server_header=False,
@@ -226,23 +227,6 @@ def _settings(**given: Any) -> Settings:
 def _stop(message: str) -> None:
     typer.echo(message, err=True)
     raise typer.Exit(2)
-
-
-def _configure_logging(settings: Settings) -> None:
-    """One JSON object a line on standard error; no local variable and no value of a request is in it."""
-    level = logging.getLevelName(settings.log_level.upper())
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False)),
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
-    os.environ.setdefault("PYTHONUNBUFFERED", "1")
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app import runner
+from app import logs, runner
 from app.deliveries.mail import Mailer
 from app.deliveries.webhooks import WebhookSender
 from app.dispatch import Dispatcher
@@ -21,7 +21,9 @@ from app.feed import Feed
 from app.settings import Settings
 from app.store.signals import Signals
 from app.store.store import Store
+from app.web.access import AccessLog
 from app.web.bodies import VALUES_MAX, JsonReader
+from app.web.cors import Cors
 from app.web.graphql import GraphQLView
 from app.web.guards import LOCAL_HOSTS, FramingGuard, HostGuard, Paths, SecurityHeaders
 from app.web.health import Alive, Ready
@@ -67,7 +69,7 @@ def create_operations(settings: Settings, store: Store, feed: Feed, clock: Clock
     def context_of(caller: Caller) -> Context:
         return Context(caller, store, clock(), limits, feed)
 
-    return Runner(schema, context_of)
+    return Runner(schema, context_of, is_schema_told=not settings.production)
 
 
 @asynccontextmanager
@@ -127,15 +129,29 @@ def create_app(settings: Settings, clock: Clock = _now) -> Application:
     """The ASGI application; the database must be migrated."""
     store = open_store(settings)
     feed = Feed(store, backlog=settings.subscription_backlog)
-    page, assets = page_routes() if settings.graphiql else (None, [])
+    is_open = not settings.production
+    page, assets = page_routes() if settings.graphiql and is_open else (None, [])
     operations = create_operations(settings, store, feed, clock)
     # A batch's items have up to nine keys; what a body may hold follows from how many items it may have.
     reader = JsonReader(values_max=max(VALUES_MAX, 10 * settings.batch_max))
+    write = logs.LINES.later if settings.access_log and settings.log_level in {"debug", "info"} else None
     streams = EventStream(operations.subscribe)
     view = GraphQLView(
-        operations, lambda _headers: LOCAL, ide=page, stream=streams, body_max=settings.body_max, reader=reader
+        operations,
+        lambda _headers: LOCAL,
+        ide=page,
+        stream=streams,
+        body_max=settings.body_max,
+        get=is_open,
+        reader=reader,
     )
-    sockets = GraphQLSocket(operations.subscribe, lambda _headers, _payload: LOCAL, reader=reader)
+    sockets = GraphQLSocket(
+        operations.subscribe,
+        lambda _headers, _payload: LOCAL,
+        reader=reader,
+        write=write,
+        origins=settings.cors_origins,
+    )
     told = sdl()
 
     async def schema_file(_request: Request) -> PlainTextResponse:
@@ -153,13 +169,14 @@ def create_app(settings: Settings, clock: Clock = _now) -> Application:
                 await _ended(tasks)
         await store.close()
 
-    rest = Starlette(routes=[Route("/graphql/schema.graphql", schema_file), *assets], lifespan=lifespan)
+    files = [Route("/graphql/schema.graphql", schema_file), *assets] if is_open else []
+    rest = Starlette(routes=files, lifespan=lifespan)
     # A redirect would repeat the Host header that a client sent.
     rest.router.redirect_slashes = False
     paths: dict[str, ASGIApp] = {
-        "/graphql": view,
+        "/graphql": Cors(view, settings.cors_origins) if settings.cors_origins else view,
         "/health": Alive(),
         "/ready": Ready(store.problems, overdue=lambda: runner.overdue(store, clock())),
     }
     served = Paths(SecurityHeaders(rest), http=paths, websocket={"/graphql": sockets})
-    return Application(FramingGuard(HostGuard(served, LOCAL_HOSTS)), streams, sockets)
+    return Application(AccessLog(FramingGuard(HostGuard(served, LOCAL_HOSTS)), write), streams, sockets)

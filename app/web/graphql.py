@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.domain.callers import Caller
 from app.domain.refusals import Code, Refusal
+from app.web.access import at_hand
 from app.web.bodies import (
     BodyReader,
     ClientGoneError,
@@ -151,6 +152,7 @@ class GraphQLView:
             await _send(send, media, _failed())
             return
         if media is Media.EVENTS and self._stream is not None:
+            at_hand().name = asked.operation_name
             await self._stream(asked, caller, receive, send, mutations=mutations)
             return
         await _send(send, media, await self._reply(asked, caller, media, mutations=mutations))
@@ -170,8 +172,10 @@ class GraphQLView:
             _check_get(headers)
         else:
             self._check_post(headers)
-        caller = self._caller_of(headers)
-        return caller if isinstance(caller, Caller) else await caller
+        found = self._caller_of(headers)
+        caller = found if isinstance(found, Caller) else await found
+        at_hand().caller = caller.subject
+        return caller
 
     async def _asked(self, scope: Scope, receive: Receive) -> Asked:
         """What is asked; raises Refusal for what is no GraphQL request, and ClientGoneError."""
@@ -214,6 +218,7 @@ class GraphQLView:
 
     def _refused(self, refusal: Refusal, *, kept: bool) -> _Reply:
         """The answer to what is no GraphQL request; `kept` says whether the connection is."""
+        at_hand().code = refusal.code
         # A timeout before there is a request is the client's: its body did not come.
         status = 408 if refusal.code is Code.TIMEOUT else STATUSES.get(refusal.code, 400)
         more = _more(refusal.code, refusal.extensions, allow=", ".join(sorted(self._methods)))
@@ -223,12 +228,15 @@ class GraphQLView:
 
     async def _reply(self, asked: Asked, caller: Caller, media: Media | None, *, mutations: bool) -> _Reply:
         """The answer to a GraphQL request."""
+        request = at_hand()
+        request.name = asked.operation_name
         try:
             body, ran, code = await self._run(asked, caller, mutations=mutations)
             extensions: Mapping[str, Any] = {}
         except Refusal as refusal:
             body, ran, code = error_body(refusal.code, refusal.message, refusal.extensions), False, refusal.code
             extensions = refusal.extensions
+            request.code = code
         except Exception:  # noqa: BLE001 - as above.
             return _failed()
         if ran:
@@ -281,5 +289,6 @@ def _more(code: Code | None, extensions: Mapping[str, Any], *, allow: str) -> _P
 def _failed() -> _Reply:
     """The answer where the gateway itself failed, inside an `except`: the log holds what happened under the id."""
     id = secrets.token_hex(8)
+    at_hand().code = Code.INTERNAL
     _log.exception("request_failed", id=id)
     return _Reply(500, error_body(Code.INTERNAL, "Internal error", {"id": id}), [])

@@ -10,6 +10,7 @@ from starlette.types import Receive, Send
 
 from app.domain.callers import Caller
 from app.domain.refusals import Code, Refusal
+from app.web.access import at_hand
 from app.web.graphql import STATUSES
 from app.web.guards import SAFE_HEADERS, send_json
 from app.web.operations import Answered, Asked, Subscribe, refusal_json
@@ -64,6 +65,7 @@ class EventStream:
             task.cancel()
 
     async def _streamed(self, results: AsyncGenerator[bytes, None], send: Send) -> None:
+        told = at_hand()
         async with aclosing(results):
             coming: asyncio.Future[bytes] | None = None
             try:
@@ -76,8 +78,10 @@ class EventStream:
             except StopAsyncIteration:
                 last = _COMPLETE
             except Refusal as refusal:
+                told.code = refusal.code
                 last = _next(json.dumps({"errors": [refusal_json(refusal)]}).encode()) + _COMPLETE
             except Exception as error:  # noqa: BLE001 - the client is told nothing of it.
+                told.code = Code.INTERNAL
                 _log.exception("stream_failed", error=type(error).__name__)
                 last = _next(json.dumps({"errors": [refusal_json(_INTERNAL)]}).encode()) + _COMPLETE
             finally:

@@ -6,7 +6,7 @@ a socket has no status, and no idempotency key, to tell what became of one.
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import aclosing, suppress
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.domain.callers import Caller
 from app.domain.refusals import Code, Refusal
+from app.web.access import Write, at_hand, operation
 from app.web.bodies import JsonReader, asked_from
 from app.web.operations import Answered, Asked, Subscribe, refusal_json
 
@@ -60,6 +61,8 @@ class GraphQLSocket:
     subscribe: runs operations.
     caller_of: who asks, by the headers of the upgrade and the payload of connection_init; raises
         Refusal(UNAUTHENTICATED). May be a coroutine function.
+    write: takes the access log's line of each operation; None: there is none.
+    origins: of other sites, whose pages may open a socket.
     """
 
     def __init__(
@@ -73,17 +76,21 @@ class GraphQLSocket:
         ping_seconds: float = PING_SECONDS,
         send_seconds: float = SEND_SECONDS,
         reader: JsonReader | None = None,
+        write: Write | None = None,
+        origins: Collection[str] = (),
     ) -> None:
         self.subscribe = subscribe
         self.caller_of = caller_of
         self.limits = _Limits(init_seconds, operations_max, message_max, ping_seconds, send_seconds)
         self.reader = reader or JsonReader()
+        self.write = write
+        self._origins = frozenset(origin.encode("ascii") for origin in origins)
         self._conversations: set[_Conversation] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()  # websocket.connect
         headers = dict(scope["headers"])
-        if not _is_of_this_site(headers):
+        if headers.get(b"origin") not in self._origins and not _is_of_this_site(headers):
             await send({"type": "websocket.close", "code": 1008})
             return
         if PROTOCOL not in scope["subprotocols"]:
@@ -164,6 +171,7 @@ class _Conversation:
         while True:
             message = await self._receive()
             if message["type"] == "websocket.disconnect":
+                at_hand().status = message.get("code")
                 self.end(None)
                 return
             text = message.get("text")
@@ -212,6 +220,7 @@ class _Conversation:
             self._caller = caller if isinstance(caller, Caller) else await caller
         except Refusal as refusal:
             raise Close(4403, refusal.message) from refusal
+        at_hand().caller = self._caller.subject
         await self._tell({"type": "connection_ack"})
 
     def _subscribe(self, given: Any, payload: Any) -> None:
@@ -238,7 +247,9 @@ class _Conversation:
     async def _refuse_one(self, name: str) -> None:
         limit = self._of.limits.operations_max
         refusal = Refusal(Code.RATE_LIMITED, f"A socket has at most {limit} operations at once.", limit=limit)
-        await self._watched(lambda: self._tell_error(name, [refusal_json(refusal)]))
+        with operation(None, self._of.write):
+            at_hand().code = refusal.code
+            await self._watched(lambda: self._tell_error(name, [refusal_json(refusal)]))
 
     async def _operate(self, name: str, asked: Asked, caller: Caller) -> None:
         async def work() -> None:
@@ -254,12 +265,14 @@ class _Conversation:
                         async for body in answer:
                             await self._tell_next(name, body)
                     except Refusal as refusal:
+                        at_hand().code = refusal.code
                         await self._tell_error(name, [refusal_json(refusal)])
                         return
             self._operations.pop(name, None)
             await self._tell({"type": "complete", "id": name})
 
-        await self._watched(work)
+        with operation(asked.operation_name, self._of.write):
+            await self._watched(work)
 
     async def _tell_error(self, name: str, errors: list[Any]) -> None:
         self._operations.pop(name, None)

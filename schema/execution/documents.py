@@ -8,8 +8,10 @@ from graphql import (
     FragmentDefinitionNode,
     GraphQLError,
     GraphQLSchema,
+    NoSchemaIntrospectionCustomRule,
     OperationDefinitionNode,
     parse,
+    specified_rules,
     validate,
 )
 from graphql.execution.collect_fields import FragmentDetails
@@ -22,7 +24,8 @@ DOCUMENTS_MAX = 1000
 CHARACTERS_MAX = 8_000_000
 """Of all documents that are kept."""
 
-ERRORS_MAX = 10
+ERRORS_MAX = 5
+"""Errors of one document or its variables that are told; a client mends the first ones first."""
 
 
 class Operation(NamedTuple):
@@ -38,6 +41,10 @@ class Operation(NamedTuple):
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Operation) and self.node is other.node
+
+    @property
+    def name(self) -> str | None:
+        return self.node.name.value if self.node.name else None
 
     @property
     def is_mutation(self) -> bool:
@@ -58,10 +65,15 @@ class Unsound(Exception):  # noqa: N818 - a document's fault, told to whoever se
 
 
 class Documents:
-    """The documents seen lately, bounded by number and by size. A document seen before costs no parse."""
+    """The documents seen lately, bounded by number and by size. A document seen before costs no parse.
 
-    def __init__(self, schema: GraphQLSchema) -> None:
+    is_schema_told: whether documents may ask for the schema itself, and errors suggest names of it.
+    """
+
+    def __init__(self, schema: GraphQLSchema, *, is_schema_told: bool = True) -> None:
         self._schema = schema
+        self._is_schema_told = is_schema_told
+        self._rules = specified_rules if is_schema_told else (*specified_rules, NoSchemaIntrospectionCustomRule)
         self._known: OrderedDict[str, dict[str | None, Operation]] = OrderedDict()
         self._characters = 0
 
@@ -90,7 +102,9 @@ class Documents:
             raise Unsound(Code.GRAPHQL_PARSE_FAILED, [error]) from error
         if "\\u" in text:
             _refuse_nul(document)
-        errors = validate(self._schema, document, max_errors=ERRORS_MAX)
+        errors = validate(
+            self._schema, document, self._rules, max_errors=ERRORS_MAX, hide_suggestions=not self._is_schema_told
+        )
         if errors:
             raise Unsound(Code.GRAPHQL_VALIDATION_FAILED, errors[:ERRORS_MAX])
         return _operations(self._schema, document)

@@ -17,6 +17,7 @@ from graphql.execution.values import VariableValues, VariableValueSource, get_va
 from app.domain.callers import Caller
 from app.domain.numbers import JsonNumber
 from app.domain.refusals import Code, Refusal
+from app.web.access import at_hand
 from app.web.operations import Answered, Asked
 from resolvers.context import Context
 from schema.execution.coercion import Coercions
@@ -30,12 +31,18 @@ LATELY_MAX = 2_000
 
 
 class Runner:
-    """Runs operations of a schema. `context_of` makes what each one carries with it."""
+    """Runs operations of a schema. `context_of` makes what each one carries with it.
 
-    def __init__(self, schema: GraphQLSchema, context_of: Callable[[Caller], Context]) -> None:
+    is_schema_told: whether operations may ask for the schema itself, and errors suggest names of it.
+    """
+
+    def __init__(
+        self, schema: GraphQLSchema, context_of: Callable[[Caller], Context], *, is_schema_told: bool = True
+    ) -> None:
         self._schema = schema
         self._context_of = context_of
-        self._documents = Documents(schema)
+        self._documents = Documents(schema, is_schema_told=is_schema_told)
+        self._is_schema_told = is_schema_told
         self._coercions = Coercions()
         self._lately: OrderedDict[Hashable, asyncio.Future[Answered]] = OrderedDict()
 
@@ -100,6 +107,8 @@ class Runner:
         """The operation that is asked for and its variables; or why it does not run."""
         try:
             operation = self._documents.operation(asked.query, asked.operation_name)
+            request = at_hand()
+            request.name, request.type = operation.name, operation.node.operation.value
             if operation.is_mutation and not mutations:
                 raise Refusal(Code.METHOD_NOT_ALLOWED, "A mutation needs POST.")
             return operation, self._variables(operation, asked.variables)
@@ -127,7 +136,9 @@ class Runner:
     def _variables_slowly(self, operation: Operation, raw: dict[str, Any]) -> VariableValues:
         """By graphql-core: defaults, absent variables, and what is wrong."""
         nodes = operation.node.variable_definitions or ()
-        found = get_variable_values(self._schema, nodes, raw, max_errors=ERRORS_MAX)
+        found = get_variable_values(
+            self._schema, nodes, raw, max_errors=ERRORS_MAX, hide_suggestions=not self._is_schema_told
+        )
         if isinstance(found, list):
             raise Unsound(Code.BAD_REQUEST, found[:ERRORS_MAX])
         return found
@@ -148,6 +159,7 @@ class Runner:
             None,
             None,
             None,
+            hide_suggestions=not self._is_schema_told,
         )
 
     async def _executed(self, operation: Operation, variables: VariableValues, caller: Caller, root: Any) -> Answered:
@@ -160,7 +172,9 @@ class Runner:
             return _refused(Code.INTERNAL, [_internal(error)])
         body: dict[str, Any] = {"data": answer.data}
         if answer.errors:
-            body = {"errors": [_told(error, Code.BAD_REQUEST) for error in answer.errors], **body}
+            told = [_told(error, Code.BAD_REQUEST) for error in answer.errors]
+            at_hand().code = told[0]["extensions"]["code"]
+            body = {"errors": told, **body}
         return Answered(orjson.dumps(body), ran=True, code=None)
 
 
@@ -178,6 +192,7 @@ def _canonical(value: Any) -> Hashable:
 
 
 def _refused(code: Code, errors: list[dict[str, Any]]) -> Answered:
+    at_hand().code = code
     return Answered(orjson.dumps({"errors": errors}), ran=False, code=code)
 
 
