@@ -179,6 +179,7 @@ def _listen(settings: Settings) -> None:
     import uvicorn  # noqa: PLC0415
 
     from app.main import create_app  # noqa: PLC0415
+    from app.web.framing import StrictProtocol  # noqa: PLC0415
 
     application = create_app(settings)
 
@@ -195,6 +196,7 @@ def _listen(settings: Settings) -> None:
         application,
         host=settings.host,
         port=settings.port,
+        http=StrictProtocol,
         log_config=None,
         log_level="warning",
         access_log=False,

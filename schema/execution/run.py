@@ -106,6 +106,9 @@ class Runner:
     def _prepared(self, asked: Asked, *, mutations: bool) -> tuple[Operation, VariableValues] | Answered:
         """The operation that is asked for and its variables; or why it does not run."""
         try:
+            if not asked.query:
+                # No query is remembered for who sends its hash alone; who is told so sends it whole.
+                raise Refusal(Code.PERSISTED_QUERY_NOT_FOUND, "PersistedQueryNotFound")
             operation = self._documents.operation(asked.query, asked.operation_name)
             request = at_hand()
             request.name, request.type = operation.name, operation.node.operation.value
