@@ -76,10 +76,13 @@ def posted(id: str, body: bytes, *status: int, code: str | None = "BAD_REQUEST",
     return Row(id, Http("POST", "/graphql", ASKING, body), status or (400,), code, **more)
 
 
-def asked(id: str, query: str, variables: Any = None, *, status: int = 400, name: Any = None, **more: Any) -> Row:
+def asked(
+    id: str, query: str, variables: Any = None, *, status: int | tuple[int, ...] = 400, name: Any = None, **more: Any
+) -> Row:
     """An operation that is asked for with its variables."""
     body = {"query": query, "variables": variables, "operationName": name, "extensions": {"secret": SECRET}}
-    return Row(id, Http("POST", "/graphql", ASKING, json.dumps(body).encode()), (status,), **more)
+    statuses = status if isinstance(status, tuple) else (status,)
+    return Row(id, Http("POST", "/graphql", ASKING, json.dumps(body).encode()), statuses, **more)
 
 
 def sent(id: str, raw: bytes, *status: int, is_ended: bool = False, **more: Any) -> Row:
@@ -407,7 +410,7 @@ DOCUMENTS = [
     asked("D13 too deep by fragments", deep(4, "...A") + " fragment A on Account { id }", code=COMPLEX, needs=LIMITED),
     asked(
         "D14 deep under a hidden name",
-        "{ __schema { types { fields { type " + "{ ofType " * 10 + "{ name" + " }" * 15,
+        "{ __schema { types { fields { type " + "{ ofType " * 30 + "{ name" + " }" * 35,
         code=COMPLEX,
         needs=LIMITED,
     ),
@@ -439,6 +442,7 @@ DOCUMENTS = [
     asked(
         "D19 many inline fragments",
         "{ viewer { " + "... { subject } " * 300 + "} }",
+        status=(200, 400),
         code=None,
         needs=LIMITED,
         seconds=2,
@@ -778,7 +782,7 @@ BATCHES = [
     batch(
         "F02 one too many",
         [{"communicationNumber": f"F02-{n}", "requester": "r"} for n in range(1_001)],
-        status=200,
+        status=(200, 400),
         code="BATCH_TOO_LARGE",
     ),
     batch(
