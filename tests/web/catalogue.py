@@ -409,8 +409,8 @@ DOCUMENTS = [
     asked("D13 too deep", deep(4), code=COMPLEX, needs=LIMITED),
     asked("D13 too deep by fragments", deep(4, "...A") + " fragment A on Account { id }", code=COMPLEX, needs=LIMITED),
     asked(
-        "D14 deep under a hidden name",
-        "{ __schema { types { fields { type " + "{ ofType " * 30 + "{ name" + " }" * 35,
+        "D14 deep beside hidden names",
+        deep(4).replace("nodes {", "__typename nodes { __typename"),
         code=COMPLEX,
         needs=LIMITED,
     ),
