@@ -20,6 +20,7 @@ from app.domain.callers import LOCAL, Caller
 from app.feed import Feed
 from app.settings import Settings
 from app.store.signals import Signals
+from app.store.sqlite import SQLITE_VERSION
 from app.store.store import Store
 from app.web.access import AccessLog
 from app.web.bodies import VALUES_MAX, JsonReader
@@ -60,6 +61,11 @@ def limits_of(settings: Settings) -> Limits:
 
 def open_store(settings: Settings) -> Store:
     return Store(settings.database_url, statement_seconds=settings.statement_seconds, connections=settings.connections)
+
+
+def _facts(store: Store) -> dict[str, str]:
+    """What an operator should know of the database: SQLite before 3.51.3 lets one connection alone checkpoint."""
+    return {"sqlite": SQLITE_VERSION} if store.dialect.name == "sqlite" else {}
 
 
 def create_operations(settings: Settings, store: Store, feed: Feed, clock: Clock = _now) -> Runner:
@@ -176,7 +182,7 @@ def create_app(settings: Settings, clock: Clock = _now) -> Application:
     paths: dict[str, ASGIApp] = {
         "/graphql": Cors(view, settings.cors_origins) if settings.cors_origins else view,
         "/health": Alive(),
-        "/ready": Ready(store.problems, overdue=lambda: runner.overdue(store, clock())),
+        "/ready": Ready(store.problems, overdue=lambda: runner.overdue(store, clock()), facts=_facts(store)),
     }
     served = Paths(SecurityHeaders(rest), http=paths, websocket={"/graphql": sockets})
     return Application(AccessLog(FramingGuard(HostGuard(served, LOCAL_HOSTS)), write), streams, sockets)

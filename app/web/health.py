@@ -38,6 +38,7 @@ class Ready:
     problems: looks for what keeps the gateway from answering, told as texts that anybody may read. One that fails or
     takes longer than `seconds` is a problem itself.
     overdue: looks for what is late. A gateway that is late still answers, so it stays 200, with "overdue": […].
+    facts: what else is told, such as the version of the database; nothing of tenants, as anybody may ask.
     """
 
     def __init__(
@@ -45,10 +46,12 @@ class Ready:
         problems: Callable[[], Awaitable[Sequence[str]]],
         *,
         overdue: Callable[[], Awaitable[Sequence[str]]] | None = None,
+        facts: Mapping[str, Any] | None = None,
         seconds: float = READY_SECONDS,
     ) -> None:
         self._problems = problems
         self._overdue = overdue
+        self._facts = dict(facts or {})
         self._seconds = seconds
 
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
@@ -56,10 +59,12 @@ class Ready:
             return
         problems = await self._found(self._problems)
         if problems:
-            await send_json(send, 503, json.dumps({"status": "not ready", "problems": list(problems)}).encode())
+            await send_json(
+                send, 503, json.dumps({"status": "not ready", "problems": list(problems), **self._facts}).encode()
+            )
             return
         overdue = await self._found(self._overdue) if self._overdue is not None else ()
-        told = {"status": "ready", **({"overdue": list(overdue)} if overdue else {})}
+        told = {"status": "ready", **({"overdue": list(overdue)} if overdue else {}), **self._facts}
         await send_json(send, 200, json.dumps(told).encode())
 
     async def _found(self, look: Callable[[], Awaitable[Sequence[str]]]) -> Sequence[str]:
