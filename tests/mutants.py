@@ -88,7 +88,7 @@ MUTANTS = (
         "resolvers/loaders.py",
         "self._of: dict[Hashable, DataLoader[Any, Any]] = {}",
         'self._of: dict[Hashable, DataLoader[Any, Any]] = globals().setdefault("_ALL", {})',
-        TENANCY,
+        ("tests/graphql/test_execution.py",),
     ),
     Mutant(
         "an answer is shared with other callers",
