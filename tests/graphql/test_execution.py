@@ -86,4 +86,5 @@ async def test_loaders_of_two_operations_share_nothing() -> None:
         return [("second", key) for key in keys]
 
     of_first, of_second = Loaders().of("question", first), Loaders().of("question", second)
-    assert await asyncio.gather(of_first.load(1), of_second.load(1)) == [("first", 1), ("second", 1)]
+    answers = await asyncio.gather(of_first.load(1), of_second.load(1))
+    assert list(answers) == [("first", 1), ("second", 1)]
