@@ -1,8 +1,6 @@
 """The commands."""
 
 import asyncio
-import logging
-import os
 import signal
 import socket
 import sys
@@ -14,6 +12,7 @@ import structlog
 import typer
 from pydantic import ValidationError
 
+from app import logs
 from app.domain.callers import Caller, Scope
 from app.domain.refusals import Refusal
 from app.settings import SQLITE, Settings
@@ -54,7 +53,7 @@ def serve(
     _take_place(settings, "serve")
     if not settings.has_key and settings.host not in {name.strip("[]") for name in LOCAL_HOSTS}:
         _stop(f"--host {settings.host}: without a key (BALANCE_GATEWAY_JWT_KEY) it listens on loopback alone.")
-    _configure_logging(settings)
+    logs.configure(settings.log_level)
     if not settings.has_key:
         _log.warning("no_key", message="Everybody on this machine may do everything: no key for tokens is set.")
     _check_durability(settings)
@@ -72,7 +71,7 @@ def runner(
     """Close cycles when they are due, keep the log of events, tell webhooks and write mail; `serve` does so too."""
     settings = _settings(database_url=database_url)
     _take_place(settings, "runner")
-    _configure_logging(settings)
+    logs.configure(settings.log_level)
     _check_durability(settings)
     asyncio.run(_run(settings, once=once))
 
@@ -84,7 +83,7 @@ def migrate(database_url: DatabaseUrl = None) -> None:
     from app.store.migrations import migrate as bring_up  # noqa: PLC0415
 
     settings = _settings(database_url=database_url)
-    _configure_logging(settings)
+    logs.configure(settings.log_level)
     asyncio.run(bring_up(settings.database_url))
     typer.echo(f"The database is at revision {HEAD}.")
 
@@ -105,7 +104,7 @@ def seed(
 ) -> None:
     """Fill an empty database with sample data."""
     settings = _settings(database_url=database_url)
-    _configure_logging(settings)
+    logs.configure(settings.log_level)
     if not asyncio.run(_filled(settings, accounts, days)):
         _stop("The database is not empty; it stays as it is.")
 
@@ -242,6 +241,8 @@ def _listen(settings: Settings) -> None:
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
             await application.end_streams()
             await super().shutdown(sockets)
+            # The signal that asked for the end is raised again, and leaves no time for more.
+            logs.LINES.flush()
 
         async def on_tick(self, counter: int) -> bool:
             if counter % (10 * LOOK_SECONDS) == 0:
@@ -252,6 +253,7 @@ def _listen(settings: Settings) -> None:
         application,
         host=settings.host,
         port=settings.port,
+        log_config=None,
         log_level="warning",
         access_log=False,
         server_header=False,
@@ -284,23 +286,6 @@ def _settings(**given: Any) -> Settings:
 def _stop(message: str) -> NoReturn:
     typer.echo(message, err=True)
     raise typer.Exit(2)
-
-
-def _configure_logging(settings: Settings) -> None:
-    """One JSON object a line on standard error; no local variable and no value of a request is in it."""
-    level = logging.getLevelName(settings.log_level.upper())
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False)),
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
-    os.environ.setdefault("PYTHONUNBUFFERED", "1")
 
 
 def main() -> None:

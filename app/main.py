@@ -11,7 +11,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app import runner
+from app import logs, runner
 from app.deliveries.mail import Mailer
 from app.deliveries.webhooks import WebhookSender
 from app.dispatch import Dispatcher
@@ -22,9 +22,11 @@ from app.rates import COST_PER_MINUTE, REQUESTS_PER_MINUTE, Allowance, Rates
 from app.settings import Settings
 from app.store.signals import Signals
 from app.store.store import Store
+from app.web.access import AccessLog
 from app.web.auth import Authentication, Bearers, CallersOnly, Nobody
 from app.web.bodies import VALUES_MAX, JsonReader
 from app.web.connections import ConnectionLimits
+from app.web.cors import Cors
 from app.web.graphql import GraphQLView
 from app.web.guards import LOCAL_HOSTS, FramingGuard, HostGuard, Paths, SecurityHeaders
 from app.web.health import Alive, Ready
@@ -162,7 +164,14 @@ def create_operations(
     def context_of(caller: Caller) -> Context:
         return Context(caller, store, clock(), limits, feed)
 
-    return Runner(schema, context_of, limits=operation_limits(settings), rates=rates)
+    return Runner(
+        schema,
+        context_of,
+        limits=operation_limits(settings),
+        rates=rates,
+        is_schema_told=not settings.production,
+        with_plans=settings.plans,
+    )
 
 
 @asynccontextmanager
@@ -222,12 +231,14 @@ def create_app(settings: Settings, clock: Clock = _now) -> Application:
     """The ASGI application; the database must be migrated."""
     store = open_store(settings)
     feed = Feed(store, backlog=settings.subscription_backlog)
-    page, assets = page_routes() if settings.graphiql else (None, [])
+    is_open = not settings.production
+    page, assets = page_routes() if settings.graphiql and is_open else (None, [])
     rates = create_rates(settings, store, clock, is_keyed=settings.has_key)
     operations = create_operations(settings, store, feed, clock, rates)
     # A batch's items have up to nine keys; what a body may hold follows from how many items it may have.
     values_max = max(VALUES_MAX, 10 * settings.batch_max)
     reader = JsonReader(settings.json_depth_max, values_max, settings.json_number_max)
+    write = logs.LINES.later if settings.access_log and settings.log_level in {"debug", "info"} else None
 
     def now() -> float:
         return clock().timestamp()
@@ -243,6 +254,7 @@ def create_app(settings: Settings, clock: Clock = _now) -> Application:
         body_seconds=settings.body_seconds,
         bodies_max=settings.bodies_max,
         request_seconds=settings.request_seconds,
+        get=is_open,
         reader=reader,
     )
     sockets = GraphQLSocket(
@@ -254,6 +266,8 @@ def create_app(settings: Settings, clock: Clock = _now) -> Application:
         message_max=settings.socket_message_max,
         request_seconds=settings.request_seconds,
         reader=reader,
+        write=write,
+        origins=settings.cors_origins,
     )
     told = sdl()
 
@@ -274,14 +288,16 @@ def create_app(settings: Settings, clock: Clock = _now) -> Application:
                 await _ended(tasks)
         await store.close()
 
-    rest = Starlette(routes=[Route("/graphql/schema.graphql", schema_file), *assets], lifespan=lifespan)
+    files = [Route("/graphql/schema.graphql", schema_file), *assets] if is_open else []
+    rest = Starlette(routes=files, lifespan=lifespan)
     # A redirect would repeat the Host header that a client sent.
     rest.router.redirect_slashes = False
     paths: dict[str, ASGIApp] = {
-        "/graphql": view,
+        "/graphql": Cors(view, settings.cors_origins) if settings.cors_origins else view,
         "/graphql/schema.graphql": CallersOnly(SecurityHeaders(rest), callers.of_headers),
         "/health": Alive(),
         "/ready": Ready(store.problems, overdue=lambda: runner.overdue(store, clock()), facts=store.facts),
     }
     served = Paths(SecurityHeaders(rest), http=paths, websocket={"/graphql": sockets})
-    return Application(FramingGuard(HostGuard(served, hosts_of(settings))), streams, sockets)
+    guarded = FramingGuard(HostGuard(served, hosts_of(settings)))
+    return Application(AccessLog(guarded, write), streams, sockets)

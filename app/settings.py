@@ -7,6 +7,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.deliveries.mail import smtp_url_fault
 from app.domain.currencies import CURRENCIES
+from app.web.cors import is_origin
 
 SQLITE = "sqlite+aiosqlite:"
 POSTGRESQL = "postgresql+asyncpg:"
@@ -73,6 +74,10 @@ class Settings(BaseSettings):
     smtp_sender: str = "balance-gateway@localhost"
     subscription_backlog: Annotated[int, Field(ge=1, le=1_000_000)] = 1_000
     graphiql: bool = True
+    plans: bool = True
+    production: bool = False
+    cors_origins: list[str] = []
+    access_log: bool = True
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @property
@@ -135,6 +140,14 @@ class Settings(BaseSettings):
         if fault is not None:
             raise ValueError(fault)
         return url
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _exact_origins(cls, origins: list[str]) -> list[str]:
+        wrong = [origin for origin in origins if not is_origin(origin)]
+        if wrong:
+            raise ValueError(f"{wrong[0]!r} is no origin such as https://app.example, in lower case, without a path")
+        return origins
 
     @field_validator("currency")
     @classmethod

@@ -7,10 +7,11 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from starlette.types import Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from app.domain.refusals import Code
 from app.web.bodies import error_body
+from app.web.framing import StrictProtocol
 from app.web.guards import send_json
 
 CONNECTIONS_MAX = 2_000
@@ -36,7 +37,7 @@ class ConnectionLimits(NamedTuple):
     """How long nothing of an answer may be read."""
 
 
-class Connection(HttpToolsProtocol):
+class Connection(StrictProtocol):
     """One client's connection; uvicorn's, with the times that it does not keep."""
 
     limits = ConnectionLimits()

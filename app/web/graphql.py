@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.domain.callers import Caller
 from app.domain.refusals import Code, Refusal, outcome_unknown
+from app.web.access import at_hand
 from app.web.bodies import (
     BodyReader,
     ClientGoneError,
@@ -169,6 +170,7 @@ class GraphQLView:
         if b"graphql-cost" in headers:
             asked = asked._replace(wants_cost=headers[b"graphql-cost"] == b"report")
         if media is Media.EVENTS and self._stream is not None:
+            at_hand().name = asked.operation_name
             await self._stream(asked, caller, receive, send, mutations=mutations)
             return
         reply = await self._ran(asked, caller, receive, media, mutations=mutations)
@@ -179,6 +181,7 @@ class GraphQLView:
         self, asked: Asked, caller: Caller, receive: Receive, media: Media | None, *, mutations: bool
     ) -> _Reply | None:
         """The answer to a GraphQL request; None where nobody is there any more to be answered."""
+        at_hand().name = asked.operation_name
         answering = self._run(asked, caller, mutations=mutations)
         try:
             return await self._reply(self._running.run(answering, receive), media)
@@ -202,8 +205,10 @@ class GraphQLView:
             _check_get(headers)
         else:
             self._check_post(headers)
-        caller = self._caller_of(headers)
-        return caller if isinstance(caller, Caller) else await caller
+        found = self._caller_of(headers)
+        caller = found if isinstance(found, Caller) else await found
+        at_hand().caller = caller.subject
+        return caller
 
     async def _asked(self, scope: Scope, receive: Receive) -> Asked:
         """What is asked; raises Refusal for what is no GraphQL request, and ClientGoneError."""
@@ -248,6 +253,7 @@ class GraphQLView:
 
     def _refused(self, refusal: Refusal, *, kept: bool) -> _Reply:
         """The answer to what is no GraphQL request; `kept` says whether the connection is."""
+        at_hand().code = refusal.code
         # A timeout before there is a request is the client's: its body did not come.
         status = 408 if refusal.code is Code.TIMEOUT else STATUSES.get(refusal.code, 400)
         more = headers_for(refusal.code, refusal.extensions, allow=", ".join(sorted(self._methods)))
@@ -257,6 +263,7 @@ class GraphQLView:
 
     async def _reply(self, answering: Awaitable[Answered], media: Media | None) -> _Reply:
         """The answer to a GraphQL request. Raises ClientGoneError."""
+        request = at_hand()
         try:
             body, ran, code, extensions, is_replay = await answering
         except ClientGoneError:
@@ -265,6 +272,7 @@ class GraphQLView:
             body, ran, code = error_body(refusal.code, refusal.message, refusal.extensions), False, refusal.code
             is_replay = False
             extensions = refusal.extensions
+            request.code = code
         except Exception:  # noqa: BLE001 - as above.
             return _failed()
         if ran:
@@ -325,5 +333,6 @@ def _given_up() -> _Reply:
 def _failed() -> _Reply:
     """The answer where the gateway itself failed, inside an `except`: the log holds what happened under the id."""
     id = secrets.token_hex(8)
+    at_hand().code = Code.INTERNAL
     _log.exception("request_failed", id=id)
     return _Reply(500, error_body(Code.INTERNAL, "Internal error", {"id": id}), [])

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.domain.refusals import Code
+from app.web.access import at_hand
 from app.web.bodies import error_body
 
 LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
@@ -45,6 +46,7 @@ async def refuse(scope: Scope, send: Send, status: int, message: str, *, kept: b
 
     Unless `kept` it ends the connection: its rest may not mean what it seems to.
     """
+    at_hand().code = Code.BAD_REQUEST
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1008, "reason": message})
         return

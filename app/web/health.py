@@ -38,7 +38,7 @@ class Ready:
     problems: looks for what keeps the gateway from answering, told as texts that anybody may read. One that fails or
     takes longer than `seconds` is a problem itself.
     overdue: looks for what is late. A gateway that is late still answers, so it stays 200, with "overdue": […].
-    facts: what else is told, such as the version of SQLite.
+    facts: what else is told, such as the version of the database; nothing of tenants, as anybody may ask.
     """
 
     def __init__(
@@ -50,8 +50,8 @@ class Ready:
         seconds: float = READY_SECONDS,
     ) -> None:
         self._problems = problems
-        self._facts = dict(facts or {})
         self._overdue = overdue
+        self._facts = dict(facts or {})
         self._seconds = seconds
 
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:

@@ -11,6 +11,7 @@ from starlette.types import Receive, Send
 
 from app.domain.callers import Caller
 from app.domain.refusals import Code, Refusal
+from app.web.access import at_hand
 from app.web.bodies import error_body
 from app.web.graphql import STATUSES, headers_for
 from app.web.guards import SAFE_HEADERS, send_json
@@ -90,6 +91,7 @@ class EventStream:
             task.cancel()
 
     async def _streamed(self, results: AsyncGenerator[bytes, None], send: Send) -> None:
+        told = at_hand()
         async with aclosing(results):
             coming: asyncio.Future[bytes] | None = None
             try:
@@ -102,8 +104,10 @@ class EventStream:
             except StopAsyncIteration:
                 last = _COMPLETE
             except Refusal as refusal:
+                told.code = refusal.code
                 last = _refused(refusal)
             except Exception as error:  # noqa: BLE001 - the client is told nothing of it.
+                told.code = Code.INTERNAL
                 _log.exception("stream_failed", error=type(error).__name__)
                 last = _refused(_INTERNAL)
             finally:

@@ -7,7 +7,7 @@ a socket has no status, and no idempotency key, to tell what became of one.
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import aclosing, suppress
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -17,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.domain.callers import Caller
 from app.domain.refusals import Code, Refusal
+from app.web.access import Write, at_hand, operation
 from app.web.bodies import JsonReader, asked_from
 from app.web.graphql import joined_headers
 from app.web.operations import Answered, Asked, Subscribe, refusal_json
@@ -70,6 +71,8 @@ class GraphQLSocket:
     caller_of: who asks, by the headers of the upgrade and the payload of connection_init; raises
         Refusal(UNAUTHENTICATED). May be a coroutine function. It is asked again for each operation and once a minute.
     now: the time, in seconds since the epoch.
+    write: takes the access log's line of each operation; None: there is none.
+    origins: of other sites, whose pages may open a socket.
     """
 
     def __init__(
@@ -86,6 +89,8 @@ class GraphQLSocket:
         now: Callable[[], float] = time.time,
         request_seconds: float = REQUEST_SECONDS,
         reader: JsonReader | None = None,
+        write: Write | None = None,
+        origins: Collection[str] = (),
     ) -> None:
         self.subscribe = subscribe
         self.caller_of = caller_of
@@ -94,12 +99,14 @@ class GraphQLSocket:
             init_seconds, operations_max, message_max, ping_seconds, send_seconds, token_seconds, request_seconds
         )
         self.reader = reader or JsonReader()
+        self.write = write
+        self._origins = frozenset(origin.encode("ascii") for origin in origins)
         self._conversations: set[_Conversation] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()  # websocket.connect
         headers = joined_headers(scope["headers"])
-        if not _is_of_this_site(headers):
+        if headers.get(b"origin") not in self._origins and not _is_of_this_site(headers):
             await send({"type": "websocket.close", "code": 1008})
             return
         if PROTOCOL not in scope["subprotocols"]:
@@ -194,6 +201,7 @@ class _Conversation:
         while True:
             message = await self._receive()
             if message["type"] == "websocket.disconnect":
+                at_hand().status = message.get("code")
                 self.end(None)
                 return
             text = message.get("text")
@@ -238,8 +246,9 @@ class _Conversation:
         self._is_begun = True
         _check_payload(payload)
         self._payload = payload
-        await self._admitted()
+        caller = await self._admitted()
         self._admission.set()
+        at_hand().caller = caller.subject
         await self._tell({"type": "connection_ack"})
 
     async def _admitted(self) -> Caller:
@@ -284,7 +293,9 @@ class _Conversation:
     async def _refuse_one(self, name: str) -> None:
         limit = self._of.limits.operations_max
         refusal = Refusal(Code.RATE_LIMITED, f"A socket has at most {limit} operations at once.", limit=limit)
-        await self._watched(lambda: self._tell_error(name, [refusal_json(refusal)]))
+        with operation(None, self._of.write):
+            at_hand().code = refusal.code
+            await self._watched(lambda: self._tell_error(name, [refusal_json(refusal)]))
 
     async def _operate(self, name: str, asked: Asked) -> None:
         async def work() -> None:
@@ -305,12 +316,14 @@ class _Conversation:
                         async for body in answer:
                             await self._tell_next(name, body)
                     except Refusal as refusal:
+                        at_hand().code = refusal.code
                         await self._tell_error(name, [refusal_json(refusal)])
                         return
             self._operations.pop(name, None)
             await self._tell({"type": "complete", "id": name})
 
-        await self._watched(work)
+        with operation(asked.operation_name, self._of.write):
+            await self._watched(work)
 
     async def _tell_error(self, name: str, errors: list[Any]) -> None:
         self._operations.pop(name, None)

@@ -12,8 +12,10 @@ from graphql import (
     FragmentDefinitionNode,
     GraphQLError,
     GraphQLSchema,
+    NoSchemaIntrospectionCustomRule,
     OperationDefinitionNode,
     parse,
+    specified_rules,
     validate,
 )
 from graphql.execution.collect_fields import FragmentDetails
@@ -28,7 +30,8 @@ DOCUMENTS_MAX = 1000
 TOKENS_MAX = 200_000
 """Of all documents that are kept; each takes about half a kilobyte."""
 
-ERRORS_MAX = 10
+ERRORS_MAX = 5
+"""Errors of one document or its variables that are told; a client mends the first ones first."""
 LARGE_TOKENS = 500
 """Reading a document of so many tokens holds the event loop for some milliseconds."""
 
@@ -57,6 +60,10 @@ class Operation(NamedTuple):
         return isinstance(other, Operation) and self.node is other.node
 
     @property
+    def name(self) -> str | None:
+        return self.node.name.value if self.node.name else None
+
+    @property
     def is_mutation(self) -> bool:
         return self.node.operation is OperationType.MUTATION
 
@@ -82,12 +89,19 @@ class Document(NamedTuple):
 
 
 class Documents:
-    """The documents seen lately, bounded by number and by size. A document seen before costs no parse."""
+    """The documents seen lately, bounded by number and by size. A document seen before costs no parse.
 
-    def __init__(self, schema: GraphQLSchema, limits: OperationLimits | None = None) -> None:
+    is_schema_told: whether documents may ask for the schema itself, and errors suggest names of it.
+    """
+
+    def __init__(
+        self, schema: GraphQLSchema, limits: OperationLimits | None = None, *, is_schema_told: bool = True
+    ) -> None:
         self._schema = schema
         self._limits = limits or OperationLimits()
         self._pricing = Pricing(schema, self._limits)
+        self._is_schema_told = is_schema_told
+        self._rules = specified_rules if is_schema_told else (*specified_rules, NoSchemaIntrospectionCustomRule)
         self._known: OrderedDict[str, Document] = OrderedDict()
         self._tokens = 0
         # One thread: large documents of many clients wait for each other, and not the small ones for them.
@@ -123,7 +137,9 @@ class Documents:
         if "\\u" in text:
             _refuse_nul(document)
         check_document(document, self._limits)
-        errors = validate(self._schema, document, max_errors=ERRORS_MAX)
+        errors = validate(
+            self._schema, document, self._rules, max_errors=ERRORS_MAX, hide_suggestions=not self._is_schema_told
+        )
         if errors:
             raise Unsound(Code.GRAPHQL_VALIDATION_FAILED, errors[:ERRORS_MAX])
         return Document(_operations(self._schema, document, self._pricing), document.token_count or 0)

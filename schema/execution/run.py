@@ -18,6 +18,7 @@ from app.domain.callers import Caller
 from app.domain.numbers import JsonNumber
 from app.domain.refusals import Code, Refusal
 from app.rates import Rates
+from app.web.access import at_hand
 from app.web.operations import Answered, Asked, OutcomeUnknown
 from resolvers.context import Context
 from resolvers.once import Onces
@@ -38,7 +39,11 @@ LATELY_MAX = 2_000
 
 
 class Runner:
-    """Runs operations of a schema. `context_of` makes what each one carries with it."""
+    """Runs operations of a schema. `context_of` makes what each one carries with it.
+
+    is_schema_told: whether operations may ask for the schema itself, and errors suggest names of it.
+    with_plans: whether what stands in the store is written by the database; else resolvers answer everything.
+    """
 
     def __init__(
         self,
@@ -47,6 +52,7 @@ class Runner:
         *,
         limits: OperationLimits | None = None,
         rates: Rates | None = None,
+        is_schema_told: bool = True,
         with_plans: bool = True,
     ) -> None:
         self._schema = schema
@@ -54,7 +60,8 @@ class Runner:
         self._context_of = context_of
         self._limits = limits or OperationLimits()
         self._rates = rates
-        self._documents = Documents(schema, self._limits)
+        self._documents = Documents(schema, self._limits, is_schema_told=is_schema_told)
+        self._is_schema_told = is_schema_told
         self._writing: set[asyncio.Future[Answered]] = set()
         self._coercions = Coercions()
         self._onces = Onces()
@@ -158,12 +165,17 @@ class Runner:
         try:
             if self._rates is not None:
                 self._rates.admit(caller)
+            if not asked.query:
+                # No query is remembered for who sends its hash alone; who is told so sends it whole.
+                raise Refusal(Code.PERSISTED_QUERY_NOT_FOUND, "PersistedQueryNotFound")
             operation = await self._documents.operation(asked.query, asked.operation_name)
+            request = at_hand()
+            request.name, request.type = operation.name, operation.node.operation.value
             if operation.is_mutation and not mutations:
                 raise Refusal(Code.METHOD_NOT_ALLOWED, "A mutation needs POST.")
             if asked.idempotency_key is not None:
                 check_one_root(operation)
-            cost = operation.price.of(asked.variables)
+            cost = request.cost = operation.price.of(asked.variables)
             if self._rates is not None:
                 self._rates.charge(caller, cost)
             if operation.price.items(asked.variables) > LARGE_ITEMS:
@@ -193,7 +205,9 @@ class Runner:
     def _variables_slowly(self, operation: Operation, raw: dict[str, Any]) -> VariableValues:
         """By graphql-core: defaults, absent variables, and what is wrong."""
         nodes = operation.node.variable_definitions or ()
-        found = get_variable_values(self._schema, nodes, raw, max_errors=ERRORS_MAX)
+        found = get_variable_values(
+            self._schema, nodes, raw, max_errors=ERRORS_MAX, hide_suggestions=not self._is_schema_told
+        )
         if isinstance(found, list):
             raise Unsound(Code.BAD_REQUEST, found[:ERRORS_MAX])
         return found
@@ -214,6 +228,7 @@ class Runner:
             None,
             None,
             None,
+            hide_suggestions=not self._is_schema_told,
         )
 
     async def _executed(
@@ -329,6 +344,8 @@ def _answered(data: bytes, errors: list[dict[str, Any]], *, is_nothing: bool) ->
     if errors and is_nothing and all(error["extensions"]["code"] is Code.UNAVAILABLE for error in errors):
         # For want of a database: then the request's status says so, and to try again.
         return _refused(Code.UNAVAILABLE, errors)
+    if errors:
+        at_hand().code = errors[0]["extensions"]["code"]
     told = b'"errors":%b,' % orjson.dumps(errors) if errors else b""
     return Answered(b'{%b"data":%b}' % (told, data), ran=True, code=None)
 
@@ -347,6 +364,7 @@ def _canonical(value: Any) -> Hashable:
 
 
 def _refused(code: Code, errors: list[dict[str, Any]]) -> Answered:
+    at_hand().code = code
     return Answered(orjson.dumps({"errors": errors}), ran=False, code=code)
 
 

@@ -319,3 +319,11 @@ def test_zones_are_those_of_the_package_not_of_the_system(tmp_path: Path) -> Non
         assert offset_at(at("2026-01-01T00:00:00Z"), zone_of("Europe/Berlin")) == timedelta(hours=1)
     finally:
         zoneinfo.reset_tzpath(to=before)
+
+
+def test_what_closed_at_the_first_of_two_occurrences_does_not_close_again_before_the_second() -> None:
+    """At 02:15 for the second time the closing of 02:30 was three quarters of an hour ago, whatever the clocks show."""
+    berlin = ZoneInfo("Europe/Berlin")
+    second_quarter_past_two = datetime(2026, 10, 25, 1, 15, tzinfo=UTC)
+    closing = next_closing(second_quarter_past_two, time(2, 30), berlin)
+    assert closing == Closing(date(2026, 10, 26), datetime(2026, 10, 26, 1, 30, tzinfo=UTC))

@@ -1,8 +1,12 @@
 """How operations run: known documents, chosen operations, hidden failures."""
 
+import asyncio
+from typing import Any
+
 import pytest
 from sqlalchemy import text
 
+from resolvers.loaders import Loaders
 from schema.execution import documents
 from tests.asking import Gateway
 
@@ -74,3 +78,15 @@ async def test_a_fault_of_one_field_leaves_the_rest(filled: Gateway) -> None:
     answer = await filled.ask('{ a: accounts(first: 9999) { totalCount } b: account(id: "account_1") { name } }')
     assert (answer.codes, answer.data) == (["PAGE_TOO_LARGE"], {"a": None, "b": {"name": "Main"}})
     assert answer.errors[0]["path"] == ["a"]
+
+
+async def test_loaders_of_two_operations_share_nothing() -> None:
+    async def first(keys: list[Any]) -> list[Any]:
+        return [("first", key) for key in keys]
+
+    async def second(keys: list[Any]) -> list[Any]:
+        return [("second", key) for key in keys]
+
+    of_first, of_second = Loaders().of("question", first), Loaders().of("question", second)
+    answers = await asyncio.gather(of_first.load(1), of_second.load(1))
+    assert list(answers) == [("first", 1), ("second", 1)]

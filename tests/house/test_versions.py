@@ -1,11 +1,16 @@
 """No package is older than the release that mended its last known weakness."""
 
+import json
 import re
+import sqlite3
+import urllib.request
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 import pytest
 from packaging.version import Version
 
+from app.store.store import Store, Work
 from tests.house.repository import ROOT
 
 SAFE_SINCE = {
@@ -56,6 +61,27 @@ def test_the_installed_version_is_a_safe_one(package: str) -> None:
         assert package not in ALWAYS_INSTALLED
     else:
         assert found >= Version(SAFE_SINCE[package])
+
+
+def test_a_gateway_tells_the_version_of_its_sqlite(gateway_url: str) -> None:
+    """What the machine brings can't be refused here; before 3.51.3 one connection of one process checkpoints."""
+    with urllib.request.urlopen(f"{gateway_url}/ready", timeout=30) as answer:
+        assert json.load(answer)["sqlite"] == sqlite3.sqlite_version
+
+
+async def test_one_connection_of_all_processes_checkpoints(sqlite_url: str) -> None:
+    """Two stores hold the file's places as two processes would."""
+
+    async def pages(work: Work) -> Any:
+        return (await work.reads._connection.exec_driver_sql("PRAGMA wal_autocheckpoint")).scalar()
+
+    first, second = Store(sqlite_url), Store(sqlite_url)
+    begun = [await first.work(None, pages), await second.work(None, pages)]
+    await first.close()
+    after = await second.work(None, pages)
+    await second.close()
+    assert [each > 0 for each in begun] == [True, False]
+    assert after > 0
 
 
 def test_every_pinned_version_is_a_safe_one() -> None:

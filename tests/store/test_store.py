@@ -91,3 +91,19 @@ async def test_a_writer_waits_for_one_of_another_process(sqlite_url: str) -> Non
     async with store.reading(None) as reads:
         assert await reads.units() == ["waited"]
     await store.close()
+
+
+async def test_works_of_two_processes_that_read_before_they_write_lose_nothing(sqlite_url: str) -> None:
+    """Two stores on one file stand for two processes: each has a writer of its own."""
+    stores = [Store(sqlite_url) for _ in range(2)]
+
+    async def add_one(work: Work) -> None:
+        units = await work.reads.units()
+        await asyncio.sleep(0)  # The other one's turn.
+        await work.directory.add_unit(f"unit-{len(units)}")
+
+    await asyncio.gather(*(store.work(None, add_one) for store in stores for _ in range(10)))
+    async with stores[0].reading(None) as reads:
+        assert sorted(await reads.units()) == sorted(f"unit-{number}" for number in range(20))
+    for store in stores:
+        await store.close()

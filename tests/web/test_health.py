@@ -48,6 +48,12 @@ def test_with_problems_it_is_not_ready_and_says_why() -> None:
     assert reply.json == {"status": "not ready", "problems": ["The database does not answer."]}
 
 
+def test_what_is_known_of_the_database_is_told_either_way() -> None:
+    for problems in (fine, broken):
+        with serving(Ready(problems, facts={"sqlite": "3.51.3"})) as served:
+            assert served.ask("GET", "/ready").json["sqlite"] == "3.51.3"
+
+
 def test_a_check_that_fails_is_a_problem_whose_cause_is_logged_alone() -> None:
     with serving(Ready(failing)) as served, capture_logs() as logs:
         reply = served.ask("GET", "/ready")

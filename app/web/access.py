@@ -1,0 +1,144 @@
+"""The access log: one line for each request, with who asked for which operation, and what became of it.
+
+No value of a request is in it: no token, no variable, no literal, no query of an address.
+"""
+
+import itertools
+import re
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from time import perf_counter
+from typing import Any
+
+import orjson
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+REQUEST_ID = b"x-request-id"
+
+TEXT_MAX = 100
+"""Characters of a client's text, such as the name of an operation, that a line repeats."""
+
+Write = Callable[[bytes], None]
+
+_WELL_FORMED = re.compile(rb"[A-Za-z0-9._:+/=-]{1,128}")
+_START = secrets.token_hex(4)
+_NUMBERS = itertools.count(1)
+
+
+class Request:
+    """A request as the log tells it; whoever learns something of it writes it here."""
+
+    __slots__ = ("caller", "code", "cost", "id", "name", "status", "type")
+
+    def __init__(self, id: str = "") -> None:
+        self.id = id
+        self.caller: str | None = None
+        self.name: str | None = None
+        """The operation's."""
+        self.type: str | None = None
+        """query, mutation or subscription."""
+        self.cost: int | None = None
+        self.status: int | None = None
+        """Of HTTP, or the code of a WebSocket's close."""
+        self.code: str | None = None
+        """Of the answer's first error."""
+
+
+_AT_HAND: ContextVar[Request | None] = ContextVar("request", default=None)
+
+
+def at_hand() -> Request:
+    """The request that is being answered; outside of any, one that nobody reads."""
+    return _AT_HAND.get() or Request()
+
+
+class AccessLog:
+    """Gives each request an id, sends it back as X-Request-Id, and writes a line when the request is answered.
+
+    The client's own id counts where it is well-formed: 1 to 128 letters, digits and ._:+/=-
+    write: takes the line; None: there is none.
+    """
+
+    def __init__(self, app: ASGIApp, write: Write | None) -> None:
+        self._app = app
+        self._write = write
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        type_ = scope["type"]
+        if type_ == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        begun = perf_counter()
+        id = _id(scope["headers"])
+        request = Request(id.decode("ascii"))
+        _AT_HAND.set(request)
+
+        def sending(message: Message) -> Any:
+            kind = message["type"]
+            if kind == "http.response.start":
+                request.status = message["status"]
+                message["headers"] = [*message["headers"], (REQUEST_ID, id)]
+            elif kind == "websocket.accept":
+                message["headers"] = [*message.get("headers", ()), (REQUEST_ID, id)]
+            elif kind == "websocket.close":
+                request.status = message.get("code", 1000)
+            return send(message)
+
+        try:
+            await self._app(scope, receive, sending)
+        finally:
+            if self._write is not None:
+                method = scope["method"] if type_ == "http" else None
+                self._write(_line("request", request, begun, {"method": method, "path": _bounded(scope["path"])}))
+
+
+@contextmanager
+def operation(name: str | None, write: Write | None) -> Iterator[None]:
+    """Make an operation over a socket the one at hand, and write its line when it ends; one task for each."""
+    begun = perf_counter()
+    socket = at_hand()
+    request = Request(socket.id)
+    request.caller, request.name = socket.caller, name
+    _AT_HAND.set(request)
+    try:
+        yield
+    finally:
+        if write is not None:
+            write(_line("operation", request, begun, {}))
+
+
+def _line(event: str, request: Request, begun: float, more: dict[str, Any]) -> bytes:
+    told = {
+        "request_id": request.id,
+        **more,
+        "operation": _bounded(request.name),
+        "type": request.type,
+        "caller": _bounded(request.caller),
+        "duration_ms": round((perf_counter() - begun) * 1000, 3),
+        "cost": request.cost,
+        "status": request.status,
+        "code": request.code,
+        "event": event,
+        "level": "info",
+        "timestamp": datetime.now(UTC),
+    }
+    return orjson.dumps(told, option=orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE)
+
+
+def _id(headers: list[tuple[bytes, bytes]]) -> bytes:
+    for name, value in headers:
+        if name == REQUEST_ID and _WELL_FORMED.fullmatch(value) is not None:
+            return value
+    return b"%s-%x" % (_START.encode(), next(_NUMBERS))
+
+
+def _bounded(text: str | None) -> str | None:
+    """A client's text as a line may hold it: cut, and printable ASCII alone."""
+    if text is None:
+        return None
+    if len(text) > TEXT_MAX:
+        text = text[:TEXT_MAX] + "..."
+    return text if text.isascii() and text.isprintable() else ascii(text)[1:-1]

@@ -1,0 +1,271 @@
+"""Planted bugs: whether the tests notice each of them. `python -m tests.mutants [name ...]`
+
+Each is planted alone in a copy of the repository, where the tests that ought to notice it run. It is no part of the
+tests themselves, as it takes some minutes.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+SECONDS_MAX = 180
+NOTICED = 1
+"""pytest's status where tests failed."""
+
+
+class Mutant(NamedTuple):
+    name: str
+    file: str
+    said: str
+    """What stands there once."""
+    instead: str
+    tests: Sequence[str]
+    """What ought to notice it, as pytest is told."""
+
+
+TENANCY = ("tests/graphql/test_tenancy.py",)
+STORE = ("tests/store/test_store.py",)
+CONCURRENCY = ("tests/graphql/test_concurrency.py",)
+CYCLES = ("tests/domain/test_cycles.py", "tests/domain/test_histories.py")
+CLOSINGS = ("tests/store/test_closings.py",)
+ACCESS = ("tests/web/test_access.py",)
+TOKENS = ("tests/web/test_auth.py",)
+
+MUTANTS = (
+    Mutant(
+        "what was answered is not committed",
+        "app/store/store.py",
+        "async with self._writer.begin() as connection:",
+        "async with self._writer.connect() as connection:",
+        ("tests/graphql/test_balances.py",),
+    ),
+    Mutant("a race for a key is not run again", "app/store/failures.py", ', "40P01", "23505"}', "}", CONCURRENCY),
+    Mutant("a transaction begins late", "app/store/sqlite.py", '"BEGIN IMMEDIATE"', '"BEGIN"', (*CONCURRENCY, *STORE)),
+    Mutant("a commit is not on the disk", "app/store/sqlite.py", '"synchronous=FULL"', '"synchronous=NORMAL"', STORE),
+    Mutant(
+        "foreign keys are off",
+        "app/store/sqlite.py",
+        '"synchronous=FULL", "foreign_keys=ON"',
+        '"synchronous=FULL", "foreign_keys=OFF"',
+        STORE,
+    ),
+    Mutant(
+        "an object of another unit is found by its id",
+        "app/store/reads.py",
+        "Comparison(field, Operator.IN, tuple(values))), self._visible(view)\n",
+        "Comparison(field, Operator.IN, tuple(values))), true()\n",
+        TENANCY,
+    ),
+    Mutant(
+        "objects of other units are counted",
+        "app/store/reads.py",
+        "return and_(self._visible(view), condition_sql(self._dialect, view, condition))",
+        "return and_(true(), condition_sql(self._dialect, view, condition))",
+        TENANCY,
+    ),
+    Mutant(
+        "children of another unit are found",
+        "app/store/reads.py",
+        'visible(self.dialect, view.unit_id, self.names) if self.link != "unit_id" else true(),',
+        "true(),",
+        TENANCY,
+    ),
+    Mutant(
+        "an account of another unit is written",
+        "app/store/accounts.py",
+        "where = and_(among(self._dialect, p.c.account_id, sorted(numbers)), self._visible(p.c.unit_id))",
+        "where = among(self._dialect, p.c.account_id, sorted(numbers))",
+        TENANCY,
+    ),
+    Mutant(
+        "loaders are shared by all",
+        "resolvers/loaders.py",
+        "self._of: dict[Hashable, DataLoader[Any, Any]] = {}",
+        'self._of: dict[Hashable, DataLoader[Any, Any]] = globals().setdefault("_ALL", {})',
+        ("tests/graphql/test_execution.py",),
+    ),
+    Mutant(
+        "an answer is shared with other callers",
+        "schema/execution/run.py",
+        "_canonical(asked.variables), caller)",
+        "_canonical(asked.variables))",
+        ("tests/graphql/test_events.py", "tests/web/test_subscriptions.py"),
+    ),
+    Mutant(
+        "what ran too long was wrong",
+        "app/store/failures.py",
+        '    if said == "interrupted":\n        return Refusal(Code.TIMEOUT,',
+        '    if said == "interrupted":\n        return Refusal(Code.BAD_REQUEST,',
+        STORE,
+    ),
+    Mutant(
+        "as of a moment is with that moment",
+        "resolvers/fetch.py",
+        'Comparison("timestamp", Operator.LT, arguments["before"])',
+        'Comparison("timestamp", Operator.LTE, arguments["before"])',
+        ("tests/graphql/test_balances.py", "tests/graphql/test_moments.py"),
+    ),
+    Mutant(
+        "a closing comes after itself", "app/domain/cycles.py", "closing.at > after:", "closing.at >= after:", CYCLES
+    ),
+    Mutant(
+        "a delay is counted on the wall's clock",
+        "app/domain/histories.py",
+        "governed[0].at + governed[1].delay <= until",
+        "governed[0].at.astimezone(zone) + governed[1].delay <= until",
+        (*CYCLES, *CLOSINGS),
+    ),
+    Mutant(
+        "local times are compared",
+        "app/domain/cycles.py",
+        "closing.at > after:",
+        "closing.at.astimezone(zone).replace(tzinfo=None) > after.astimezone(zone).replace(tzinfo=None):",
+        CYCLES,
+    ),
+    Mutant("a lost lease goes unnoticed", "app/store/closings.py", "c.c.fence == run.fence, ", "", CLOSINGS),
+    Mutant(
+        "each attempt has an id of its own",
+        "app/deliveries/webhooks.py",
+        '"webhook-id": event_id,',
+        '"webhook-id": f"{event_id}-{now.timestamp()}",',
+        ("tests/deliveries/test_webhooks.py",),
+    ),
+    Mutant(
+        "every number is one",
+        "app/domain/money.py",
+        "if len(text) > TEXT_MAX or _NUMBER.fullmatch(text) is None:",
+        "if len(text) > TEXT_MAX:",
+        ("tests/web/test_catalogue.py", "-k", "sqlite and Decimal"),
+    ),
+    Mutant(
+        "errors have no end",
+        "schema/execution/documents.py",
+        "ERRORS_MAX = 5\n",
+        "ERRORS_MAX = 5_000\n",
+        ("tests/web/test_catalogue.py", "-k", "sqlite and (D20 or D25)"),
+    ),
+    Mutant(
+        "a failure's text is told",
+        "schema/execution/run.py",
+        'return {"message": "Internal error.", ',
+        'return {"message": str(error), ',
+        ACCESS,
+    ),
+    Mutant("a failure's text is logged", "app/logs.py", "_SAFE = (OSError, ", "_SAFE = (Exception, ", ACCESS),
+    Mutant(
+        "variables are logged",
+        "schema/execution/run.py",
+        "request.name, request.type = operation.name, ",
+        "request.name, request.type = str(asked.variables), ",
+        ACCESS,
+    ),
+    Mutant(
+        "the query of an address is logged",
+        "app/web/access.py",
+        '"path": _bounded(scope["path"])',
+        '"path": _bounded(scope["path"] + str(scope.get("query_string")))',
+        ACCESS,
+    ),
+    Mutant(
+        "every origin is allowed",
+        "app/web/cors.py",
+        "if len(origins) == 1 and origins[0] in self._origins else None",
+        "if origins else None",
+        ("tests/web/test_cors.py",),
+    ),
+    Mutant(
+        "a key of a JSON object may stand twice",
+        "app/web/bodies.py",
+        "if len(made) != len(pairs):",
+        "if False:",
+        ("tests/web/test_json.py",),
+    ),
+    Mutant(
+        "production tells the schema",
+        "schema/execution/documents.py",
+        "specified_rules if is_schema_told else",
+        "specified_rules if True else",
+        ("tests/web/test_production.py",),
+    ),
+    Mutant(
+        "every algorithm is allowed",
+        "app/web/tokens.py",
+        "if key is None or token.algorithm not in key.algorithms:",
+        "if key is None:",
+        TOKENS,
+    ),
+    Mutant(
+        "a token is for everybody",
+        "app/web/tokens.py",
+        "if bool(audiences) if rules.audience is None else rules.audience not in audiences:",
+        "if False:",
+        TOKENS,
+    ),
+    Mutant(
+        "a token lasts for ever",
+        "app/web/tokens.py",
+        '    if expires is None:\n        raise refused("The token has no expiry (exp).")\n',
+        "    if expires is None:\n        return now + rules.age_max\n",
+        TOKENS,
+    ),
+    Mutant(
+        "a key stands for any request",
+        "app/actions/once.py",
+        "if found.fingerprint != self._fingerprint:",
+        "if False:",
+        ("tests", "-k", "idempot"),
+    ),
+)
+
+
+def main(names: Sequence[str]) -> int:
+    """Plant each mutant, or those named; 1 where one goes unnoticed or can't be planted."""
+    unnoticed = []
+    with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
+        _copy(Path(folder))
+        for mutant in MUTANTS:
+            if names and mutant.name not in names:
+                continue
+            told = _told(Path(folder), mutant)
+            print(f"{told}: {mutant.name}", flush=True)
+            if told != "noticed":
+                unnoticed.append(mutant.name)
+    print(f"{len(unnoticed)} not noticed: {', '.join(unnoticed)}" if unnoticed else "All were noticed.")
+    return 1 if unnoticed else 0
+
+
+def _copy(folder: Path) -> None:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
+    for path in filter(None, listed.stdout.split("\0")):
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / path, folder / path)
+
+
+def _told(folder: Path, mutant: Mutant) -> str:
+    file = folder / mutant.file
+    text = file.read_text(encoding="utf-8") if file.exists() else ""
+    if text.count(mutant.said) != 1:
+        return "NOT THERE"
+    file.write_text(text.replace(mutant.said, mutant.instead), encoding="utf-8")
+    try:
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *mutant.tests]
+        # The copy comes before the installed package, in the tests and in the gateways that they start.
+        environment = os.environ | {"PYTHONPATH": str(folder)}
+        done = subprocess.run(
+            command, cwd=folder, env=environment, capture_output=True, timeout=SECONDS_MAX, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return "noticed"
+    finally:
+        file.write_text(text, encoding="utf-8")
+    return "noticed" if done.returncode == NOTICED else "NOT NOTICED"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
