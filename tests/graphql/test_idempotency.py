@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import random
 import sqlite3
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -369,3 +370,19 @@ async def test_without_a_key_nothing_of_it_runs(filled: Gateway) -> None:
         (await filled.ask(ADD, amount="1")).sound()
     assert seen
     assert not [statement for statement in seen if "idempotency" in statement]
+
+
+async def test_a_request_that_was_broken_off_at_any_moment_is_done_once_by_its_retry(filled: Gateway) -> None:
+    """A deadline, or a client that goes: nobody knows what became of it, and the key tells."""
+    chance = random.Random(3)
+    replays = 0
+    for number in range(40):
+        running = asyncio.ensure_future(once(filled, ADD, f"key-{number}", amount=str(number)))
+        await asyncio.sleep(chance.random() * 0.012)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        body, answered = await once(filled, ADD, f"key-{number}", amount=str(number))
+        assert body["data"]["createBankAccountBalance"]["balance"]["amount"] == str(number)
+        replays += answered.is_replay
+    assert 0 < replays < 40, "the moments were all before, or all after, the commit"
+    assert (await count(filled))["entries"] == 40
