@@ -285,6 +285,7 @@ def create_app(settings: Settings, clock: Clock = _now) -> Application:
             try:
                 yield
             finally:
+                await operations.finish()
                 await _ended(tasks)
         await store.close()
 

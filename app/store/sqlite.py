@@ -213,7 +213,9 @@ def _exact_text(units: ColumnElement[Any]) -> ColumnElement[str]:
     written = func.rtrim(
         func.printf(literal_column("'%s%d.%04d'"), sign, whole, rest), literal_column("'0'"), type_=Text
     )
-    return case((rest == literal_column("0"), cast(units // _TEN_THOUSAND, Text)), else_=written)
+    is_whole = rest == literal_column("0")
+    # What is formatted of a missing value is a zero.
+    return case((is_whole, cast(units // _TEN_THOUSAND, Text)), (units.is_not(None), written))
 
 
 class _Checkpoints:

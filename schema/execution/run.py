@@ -34,6 +34,8 @@ _log = structlog.get_logger("balance_gateway")
 
 LARGE_ITEMS = 1_000
 """Items of a batch whose variables are read in a thread, so that nobody else waits for that."""
+FINISH_SECONDS = 3.0
+"""How long the end of the process waits for mutations whose clients are gone."""
 LATELY_MAX = 2_000
 """Answers to subscriptions that are kept for others who ask the same."""
 
@@ -106,6 +108,11 @@ class Runner:
             return _refused(Code(told[0]["extensions"]["code"]), told)
         key = (operation, _canonical(asked.variables), caller._replace(expires_at=None))
         return self._answers(source, operation, variables, caller, key)
+
+    async def finish(self) -> None:
+        """Wait for mutations that nobody waits for any more, but not for ever."""
+        if self._writing:
+            await asyncio.wait(self._writing, timeout=FINISH_SECONDS)
 
     async def _answers(
         self, source: Any, operation: Operation, variables: VariableValues, caller: Caller, key: tuple[Any, ...]

@@ -18,11 +18,13 @@ from tests.deliveries.mailbox import Box
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SECONDS = 30
 
-SETUP = """mutation {
+PEOPLE = """mutation {
   createContractor(input: {name: "Fjord", isCustomer: true}) { contractor { id } }
   a: createContact(input: {contractorId: "contractor_1", email: "treasury@fjord.example"}) { contact { id } }
   b: createContact(input: {contractorId: "contractor_1", email: "board@fjord.example"}) { contact { id } }
   c: createContact(input: {contractorId: "contractor_1", email: "nobody@fjord.example"}) { contact { id } }
+}"""
+ACCOUNTS = """mutation {
   one: createAccount(input: {name: "one", contractorId: "contractor_1", balanceLowThreshold: 90, balanceHighThreshold:
     950, sendBalanceNotificationsTo: ["contact_1", "contact_2"]}) { userErrors { message } }
   two: createAccount(input: {name: "two", contractorId: "contractor_1", balanceLowThreshold: 90,
@@ -61,7 +63,8 @@ class Bank:
 @pytest.fixture
 async def bank(database_url: str) -> AsyncIterator[Bank]:
     bank = Bank(database_url)
-    answer = (await bank.gateway.ask(SETUP)).sound()
+    (await bank.gateway.ask(PEOPLE)).sound()
+    answer = (await bank.gateway.ask(ACCOUNTS)).sound()
     assert [answer[name]["userErrors"] for name in ("one", "two", "three")] == [[], [], []]
     yield bank
     await bank.sender.close()
