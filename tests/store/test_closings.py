@@ -249,3 +249,17 @@ async def test_who_wakes_after_its_lease_writes_nothing(bank: Bank) -> None:
         rest = await carry_on(bank.gateway.store, rest, clock=bank.clock, accounts=2)
     told = await bank.events(EventType.BALANCE_HISTORY)
     assert [event.account_id for event in told] == [1, 2, 3, 4, 5, 6]
+
+
+async def test_a_closing_costs_statements_by_its_parts_alone(bank: Bank) -> None:
+    accounts = [await bank.account(f"account {number}") for number in range(5)]
+    costs = []
+    for day, balances in enumerate((0, 1, 4)):
+        for account in accounts:
+            for number in range(balances):
+                await bank.balance(account, str(number), MORNING + timedelta(days=day, minutes=number))
+        bank.gateway.now = datetime(2026, 3, 1 + day, 21, tzinfo=UTC)
+        with bank.gateway.statements() as statements:
+            assert len(await bank.close(accounts=3)) == 2
+        costs.append(len(statements))
+    assert len(set(costs)) == 1
