@@ -48,19 +48,22 @@ class Runner:
         if self._dispatcher is not None:
             await self._dispatcher.prepare()
             while numbers := await self._dispatcher.concerned():
-                for number in numbers:
-                    await self._dispatcher.serve(number)
+                await asyncio.gather(*map(self._dispatcher.serve, numbers))
 
     async def tick(self) -> int:
-        """Close all cycles that are due now, of each division oldest first; how many were completed."""
+        """Close all cycles that are due now, of each division oldest first; how many were completed.
+
+        A division that can't be closed holds up no other.
+        """
         completed = 0
         for configured in await configured_divisions(self._store):
-            if waiting(configured, self._clock()) is None:
-                continue
             try:
-                completed += await self._close_division(configured)
+                if waiting(configured, self._clock()) is not None:
+                    completed += await self._close_division(configured)
             except Refusal as refusal:
                 _log.warning("closing_waits", division=configured.code, code=refusal.code)
+            except Exception as error:  # noqa: BLE001 - the others must go on; it is tried again at the next tick.
+                _log.exception("closing_failed", division=configured.code, error=type(error).__name__)
         return completed
 
     async def _close_division(self, configured: Configured) -> int:

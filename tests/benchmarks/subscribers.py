@@ -49,7 +49,8 @@ def serve(url: str, port: int, commits: Connection) -> None:
 
     event.listen(Engine, "commit", committed)
     application = create_app(Settings(database_url=url, port=port, runner=False))
-    uvicorn.run(application, host="127.0.0.1", port=port, log_level="warning", access_log=False, ws="websockets-sansio")
+    options: Any = {"ws": "websockets-sansio", "ws_ping_interval": None, "ws_per_message_deflate": False}
+    uvicorn.run(application, host="127.0.0.1", port=port, log_level="warning", access_log=False, **options)
 
 
 @contextmanager

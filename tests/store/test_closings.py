@@ -5,9 +5,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from app.actions.close_cycle import ACCOUNTS_A_WORK, LEASE, Closed, carry_on, close_next
 from app.domain.events import ALL, Event, EventType
+from app.runner import Runner
+from app.store.store import Work
 from tests.asking import Gateway
 
 SETUP = """mutation {
@@ -249,3 +252,31 @@ async def test_who_wakes_after_its_lease_writes_nothing(bank: Bank) -> None:
         rest = await carry_on(bank.gateway.store, rest, clock=bank.clock, accounts=2)
     told = await bank.events(EventType.BALANCE_HISTORY)
     assert [event.account_id for event in told] == [1, 2, 3, 4, 5, 6]
+
+
+async def test_a_closing_costs_statements_by_its_parts_alone(bank: Bank) -> None:
+    accounts = [await bank.account(f"account {number}") for number in range(5)]
+    costs = []
+    for day, balances in enumerate((0, 1, 4)):
+        for account in accounts:
+            for number in range(balances):
+                await bank.balance(account, str(number), MORNING + timedelta(days=day, minutes=number))
+        bank.gateway.now = datetime(2026, 3, 1 + day, 21, tzinfo=UTC)
+        with bank.gateway.statements() as statements:
+            assert len(await bank.close(accounts=3)) == 2
+        costs.append(len(statements))
+    assert len(set(costs)) == 1
+
+
+async def test_a_division_that_cannot_be_closed_holds_up_no_other(bank: Bank) -> None:
+    await bank.account("one", "B")
+
+    async def break_it(work: Work) -> None:
+        await work.reads._connection.execute(text("UPDATE divisions SET timezone = 'No/Where' WHERE code = 'A'"))
+
+    await bank.gateway.store.work(None, break_it)
+    bank.gateway.now = datetime(2026, 3, 1, 23, tzinfo=UTC)
+    runner = Runner(bank.gateway.store, clock=bank.clock, retention=timedelta(days=30), dispatcher=None)
+    assert await runner.tick() == 1
+    (told,) = await bank.events(EventType.DIVISION_CYCLE_CLOSING)
+    assert told.data["division_code"] == "B"

@@ -189,11 +189,9 @@ async def test_readers_by_cursor_listener_and_webhook_meet_every_event_once_and_
         assert of_subject(told, subject) == of_subject(expected, subject)
 
 
-async def test_a_place_that_is_still_to_be_committed_is_waited_for(database_url: str) -> None:
+async def test_a_place_that_is_still_to_be_committed_is_waited_for(postgresql_url: str) -> None:
     """Two transactions whose commits come in the other order than their numbers; SQLite has one writer at a time."""
-    if database_url.startswith("sqlite"):
-        pytest.skip("one writer at a time")
-    slow, quick = Gateway(database_url), Gateway(database_url)
+    slow, quick = Gateway(postgresql_url), Gateway(postgresql_url)
     document = 'mutation { createContractor(input: {name: "Owner", isCustomer: true}) { contractor { id } } }'
     (await quick.ask(document)).sound()
     for name in ("one", "two"):

@@ -1,18 +1,19 @@
 """Indexes serve what they are there for, at 1,000,000 entries: the plans that the databases tell."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from app.domain.conditions import All, Comparison, Condition, Operator, Order, Place, Window
 from app.store.balances import Balances
+from app.store.closings import Run
 from app.store.reads import Reads
 from app.store.sources import ACCOUNTS, ENTRIES, Source
-from app.store.store import Store
+from app.store.store import Store, Work
 from tests.databases import Databases
 
 ACCOUNTS_COUNT = 10_000
@@ -49,6 +50,7 @@ def _script(kind: str) -> list[str]:
         """INSERT INTO positions (account_id, unit_id, currency, balance, threshold_state)
             SELECT id, unit_id, currency, (id * 7919) % 1000003, CASE WHEN id % 500 = 0 THEN 1 ELSE 0 END
             FROM accounts""",
+        "INSERT INTO balance_kinds (account_id, kind, currency) SELECT id, 'EUR', 'EUR' FROM accounts",
         f"""INSERT INTO entries (unit_id, account_id, at, amount, currency, communication_number,
               communication_number_folded, recorded_at, recorded_by)
             {fill.replace(":count", ":entries")} SELECT 1 + (1 + i % {ACCOUNTS_COUNT}) % 3, 1 + i % {ACCOUNTS_COUNT},
@@ -84,8 +86,6 @@ async def store(large_url: str) -> AsyncIterator[Store]:
 
 async def _plan(store: Store, ask: Callable[[Reads], Awaitable[Any]], units: frozenset[str] | None) -> str:
     """The plan of the statement that a reading sends."""
-    from sqlalchemy import event  # noqa: PLC0415
-
     sent: list[tuple[str, Any]] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_rest: Any) -> None:
@@ -95,9 +95,12 @@ async def _plan(store: Store, ask: Callable[[Reads], Awaitable[Any]], units: fro
     async with store.reading(units) as reads:
         await ask(reads)
     event.remove(store.engines[0], "before_cursor_execute", note)
+    return await _explained(store, *sent[-1])
+
+
+async def _explained(store: Store, statement: str, parameters: Any) -> str:
     explain = "EXPLAIN QUERY PLAN " if store.dialect.name == "sqlite" else "EXPLAIN "
-    statement, parameters = sent[-1]
-    async with store.reading(units) as reads:
+    async with store.reading(None) as reads:
         rows = await reads._connection.exec_driver_sql(explain + statement, parameters)
         return "\n".join(str(row[-1]) for row in rows)
 
@@ -254,3 +257,33 @@ async def test_entries_have_at_most_five_indexes(store: Store) -> None:
     async with store.reading(None) as reads:
         count = (await reads._connection.execute(text(listed[store.dialect.name]))).scalar_one()
     assert count <= 5
+
+
+async def test_a_part_of_a_closing_reads_what_its_own_accounts_have(store: Store) -> None:
+    """Not the kinds of all accounts, part after part."""
+    run = Run(1, 1, 1, date(2026, 3, 1), NOON, None, 0, None, 1_000, 1, None)
+    sent: list[tuple[str, Any]] = []
+
+    def stop(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_rest: Any) -> None:
+        sent.append((statement, parameters))
+        raise Stopped
+
+    async def write(work: Work) -> None:
+        event.listen(store.engines[1], "before_cursor_execute", stop)
+        try:
+            await work.closings.write(run, 1_100, 100, day_before=None, now=NOON)
+        finally:
+            event.remove(store.engines[1], "before_cursor_execute", stop)
+
+    with pytest.raises(Stopped):
+        await store.work(None, write)
+    plan = await _explained(store, *sent[0])
+    if store.dialect.name == "sqlite":
+        assert "SEARCH balance_kinds USING PRIMARY KEY (account_id>? AND account_id<?)" in plan
+    else:
+        assert "pk_balance_kinds" in plan
+        assert "Seq Scan on balance_kinds" not in plan
+
+
+class Stopped(Exception):  # noqa: N818 - a test's own end.
+    """The statement is not sent."""
