@@ -26,4 +26,4 @@ def key_of(caller: Caller, text: str) -> Key:
 
 def key_owner(caller: Caller) -> tuple[str, str]:
     """Whose a caller's keys are: the issuer of its token, "" where there is none, and its subject."""
-    return "", caller.subject
+    return caller.issuer or "", caller.subject

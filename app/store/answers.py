@@ -352,8 +352,11 @@ class Writer:
         form = self._sites[page.site]
         assert isinstance(form, WindowForm)
         facts = set(_facts_of(page.parts))
-        if not facts and not any(isinstance(part, Rows) for _, part in page.parts):
-            return self._object(page.parts, lambda part: self._beside(part, page, form, row))
+        if not any(isinstance(part, Rows) for _, part in page.parts) and not any(
+            _is_read(fact, form) for fact in facts
+        ):
+            nothing: Any = None
+            return self._object(page.parts, lambda part: self._part(part, page, form, row, nothing, {}))
         is_numbered = bool(facts - {Fact.COUNT}) or form.from_end
         picked = self._picked(page, form, row, is_numbered=is_numbered)
         inner = _Row(picked.columns, picked.nullable, picked.tables)
@@ -423,8 +426,7 @@ class Writer:
                 return self._beside(fact, page, form, row)
             case Fact.HAS_NEXT | Fact.HAS_PREVIOUS:
                 towards_end = fact is Fact.HAS_NEXT
-                is_open = form.from_end != towards_end
-                more = [func.count() > size] if is_open else []
+                more = [func.count() > size] if _is_read(fact, form) else []
                 if form.has_before if towards_end else form.has_after:
                     more.append(self._goes_on(page, form, row, towards_end=towards_end))
                 if not more:
@@ -623,6 +625,13 @@ def _names_number(form: SiteForm) -> bool:
 
 _ALL = 1_000_000_000
 """A limit that keeps an ordered subquery ordered on SQLite, and limits nothing."""
+
+
+def _is_read(fact: Fact, form: WindowForm) -> bool:
+    """Whether a fact is told by the rows of the page, and one more."""
+    if fact in {Fact.HAS_NEXT, Fact.HAS_PREVIOUS}:
+        return form.from_end != (fact is Fact.HAS_NEXT)
+    return fact in {Fact.START, Fact.END}
 
 
 def _facts_of(parts: Iterable[tuple[str, Part]]) -> Iterable[Fact]:

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Select,
     Table,
     Text,
+    case,
     cast,
     extract,
     func,
@@ -122,8 +123,10 @@ class Postgres:
         return type_coerce(written, Text).concat(literal_column("'Z'"))
 
     def micros_text(self, at: ColumnElement[Any]) -> ColumnElement[str]:
-        seconds = extract("epoch", type_coerce(at, DateTime(timezone=True)))
-        return cast(cast(cast(seconds, Numeric) * literal_column("1000000"), BigInteger), Text)
+        moment = type_coerce(at, DateTime(timezone=True))
+        micros = cast(cast(extract("epoch", moment), Numeric) * literal_column("1000000"), BigInteger)
+        # The calendar's ends are kept as infinite.
+        return case((func.isfinite(moment), cast(micros, Text)), else_=literal_column("'infinityZ\"'", Text()))
 
     def gathered(self, text: ColumnElement[str], between: str) -> Any:
         return func.string_agg(text, literal_column(f"'{between}'", Text()), type_=Text)

@@ -81,6 +81,8 @@ class Plan:
         self._selections = Selections(schema, operation, variables)
         self._splices: list[Callable[[str], Any]] = []
         self._reads = 0
+        self.is_given_up = False
+        """Whether the database did not take its statement."""
         self.sites: list[Site] = []
         self.scopes: set[Scope] = set()
         pieces: list[p.Piece] = []

@@ -303,7 +303,7 @@ async def _stored(
     """What the database writes of a plan, by the places of its roots; None where resolvers are to be asked."""
     if plan.asked is None:
         return ()
-    if not plan.scopes <= context.caller.scopes:
+    if plan.is_given_up or not plan.scopes <= context.caller.scopes:
         return None
     try:
         given = plan.given(variables, context)
@@ -316,7 +316,9 @@ async def _stored(
         errors += [_told(_located(refusal, root), refusal.code) for root in stored]
         return [b"null"] * len(stored)
     except Exception as error:  # noqa: BLE001 - resolvers ask less at once, and say what is wrong where.
+        # A statement may be more than the database's parser takes; it would be each time.
         _log.warning("plan_failed", error=type(error).__name__)
+        plan.is_given_up = True
         return None
     texts = [plan.spliced(text) for text in found if text is not None]
     return texts if len(texts) == len(found) else None

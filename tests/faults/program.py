@@ -5,7 +5,7 @@
 gateway itself knows of this.
 
 K1: before a work begins. K2: after its first insert. K3: before its commit. K5: after it, before the answer.
-K6: half of the answer is sent.
+K6: half of the answer is sent. What one statement does as a whole has no K2 and K3: there it is done by a work.
 """
 
 import asyncio
@@ -42,7 +42,17 @@ async def reach(place: str) -> None:
         await asyncio.sleep(0.02)
 
 
-_work, _send = Store.work, graphql._send
+_work, _record, _send = Store.work, Store.record_as_seen, graphql._send
+
+
+async def _faulty_record(self: Store, *given: Any, **more: Any) -> Any:
+    if _place in {"K2", "K3"}:
+        return None
+    await reach("K1")
+    done = await _record(self, *given, **more)
+    if done is not None:
+        await reach("K5")
+    return done
 
 
 async def _faulty_work(self: Store, units: Any, act: Callable[[Work], Awaitable[Any]]) -> Any:
@@ -80,6 +90,7 @@ async def _faulty_send(send: Any, media: Any, reply: Any) -> None:
 
 if __name__ == "__main__":
     Store.work = _faulty_work  # type: ignore[method-assign]
+    Store.record_as_seen = _faulty_record  # type: ignore[method-assign]
     for dialect in (Sqlite, Postgres):
         setattr(dialect, "insert", _faulty_insert(dialect.insert))  # noqa: B010 - whichever of them it is.
     graphql._send = _faulty_send

@@ -25,14 +25,17 @@ async def test_a_mutation_that_is_not_waited_for_is_done_all_the_same(
     filled: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun, go_on = asyncio.Event(), asyncio.Event()
-    work = filled.store.work
 
-    async def held(*given: Any) -> Any:
-        begun.set()
-        await go_on.wait()
-        return await work(*given)
+    def held(writes: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def writing(*given: Any, **more: Any) -> Any:
+            begun.set()
+            await go_on.wait()
+            return await writes(*given, **more)
 
-    monkeypatch.setattr(filled.store, "work", held)
+        return writing
+
+    for name in ("work", "record_as_seen"):  # Whichever of them does it.
+        monkeypatch.setattr(filled.store, name, held(getattr(filled.store, name)))
     asking = asyncio.create_task(filled.ask(ADD))
     await begun.wait()
     asking.cancel()

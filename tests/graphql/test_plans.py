@@ -148,7 +148,9 @@ async def both(stocked_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
         await stock(stocked_url)
 
     def failed(event: str, **told: Any) -> None:
-        raise AssertionError((event, told))
+        # SQLite's parser takes no statement of any depth: then resolvers answer.
+        assert told["error"] == "OperationalError", (event, told)
+        assert both.gateway.store.dialect.name == "sqlite"
 
     monkeypatch.setattr(run._log, "warning", failed, raising=False)
     yield both
