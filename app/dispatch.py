@@ -37,6 +37,8 @@ BACKOFF_FIRST = timedelta(seconds=5)
 BACKOFF_MAX = timedelta(hours=1)
 FAILURES_MAX = 10
 """Failures without a success after which a receiver is only probed, with one event at a time."""
+REST_SECONDS = 0.1
+"""How long it rests after a look: many writes are one look."""
 NEWS_SECONDS = 1.0
 """How often is looked for what nobody told of."""
 CATCH_UP = 10_000
@@ -121,6 +123,7 @@ class Dispatcher:
                             task.add_done_callback(lambda _done, number=number: self._serving.pop(number, None))  # type: ignore[misc]
                 except Refusal as refusal:
                     _log.warning("deliveries_wait", code=refusal.code)
+                await asyncio.sleep(REST_SECONDS)
                 try:
                     async with asyncio.timeout(NEWS_SECONDS):
                         await self._woken.wait()

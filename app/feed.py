@@ -22,6 +22,8 @@ BACKLOG_MAX = 1_000
 PAGE = 500
 LOOK_SECONDS = 0.25
 """How long what nobody told of may go unseen: writes of other processes on SQLite, and everywhere a lost signal."""
+REST_SECONDS = 0.005
+"""How long it rests after a look: many writes are one look."""
 SOON_SECONDS = 0.01
 """When to look again while a smaller place of the log may still be taken."""
 
@@ -131,6 +133,7 @@ class Feed:
             if self._listeners:
                 try:
                     pause = await self._look()
+                    await asyncio.sleep(REST_SECONDS)
                 except Refusal as refusal:
                     _log.warning("feed_waits", code=refusal.code)
                     pause = 1.0

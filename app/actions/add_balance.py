@@ -96,7 +96,10 @@ async def _recorded(
 
     try:
         if seen:
-            added = await record_as_seen(store, [judged(next(iter(seen.values())))], seen, now=now, by=caller.subject)
+            async with store.turn(seen):
+                seen = store.seen_again(seen)
+                (position,) = seen.values()
+                added = await record_as_seen(store, [judged(position)], seen, now=now, by=caller.subject)
             if added is not None:
                 return added[0]
     except Violated:

@@ -94,7 +94,8 @@ async def _as_seen(
     if not accepted:
         return None
     positions = {position.account_id: position for position in accounts.values()}
-    added = await record_as_seen(store, accepted, positions, now=now, by=caller.subject)
+    async with store.turn(positions):
+        added = await record_as_seen(store, accepted, store.seen_again(positions), now=now, by=caller.subject)
     return None if added is None else Registered(_results(verdicts, added), elapsed_ms())
 
 

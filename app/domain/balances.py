@@ -100,8 +100,26 @@ class Facts(NamedTuple):
 
 def form_fault(item: Item, rules: BatchRules, now: datetime) -> Rejected | None:
     """What is wrong with an item by itself: O001, G001, G002, G005 or G003, in this order."""
+    if _is_plain(item) and _too_early(item, rules, now) is None and _type(item, rules) is None:
+        return None
     return (
         _missing(item) or _unfit_text(item) or _unfit_amount(item) or _too_early(item, rules, now) or _type(item, rules)
+    )
+
+
+def _is_plain(item: Item) -> bool:
+    """Whether nothing is wrong with an item's texts and amounts, seen at once: most items are so."""
+    texts_of = (item.account_ext_id, item.communication_number, item.requester)
+    return (
+        item.balance_at is not None
+        and item.equivalent_value is None
+        and all(texts_of)
+        and max(map(len, texts_of)) <= REQUESTER_MAX
+        and not any(map(str.isspace, texts_of))
+        and len(item.balance_type or "") <= TEXT_MAX
+        and len(item.business_unit or "") <= TEXT_MAX
+        and texts.allowed("".join((*texts_of, item.balance_type or "", item.business_unit or "")))
+        and money.fault(item.value) is None
     )
 
 
@@ -225,8 +243,18 @@ def moved(position: Position, entry: NewEntry, entry_id: int) -> Position | None
     """
     if entry.currency != position.currency or (position.at is not None and entry.at < position.at):
         return None
-    state = position.thresholds.state_of(entry.amount)
-    return position._replace(balance=entry.amount, entry_id=entry_id, at=entry.at, state=state)
+    return Position(
+        position.account_id,
+        position.unit_id,
+        position.currency,
+        entry.amount,
+        entry_id,
+        entry.at,
+        position.thresholds,
+        position.thresholds.state_of(entry.amount),
+        position.external_id,
+        position.division_id,
+    )
 
 
 class Step(NamedTuple):

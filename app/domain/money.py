@@ -12,6 +12,8 @@ TEXT_MAX = 60
 AMOUNT_MAX = Decimal("922337203685477.5807")
 """The largest stored amount, and with a minus the smallest: 64 bits of ten-thousandths, less one value."""
 
+_UNITS = Decimal(UNITS_PER_ONE)
+
 EXACT = Context(prec=80, traps=[Inexact, InvalidOperation])
 """Arithmetic that raises rather than rounds."""
 
@@ -51,7 +53,7 @@ _ROUNDING = Context(prec=80)
 
 def to_units(amount: Decimal) -> int:
     """An amount in ten-thousandths, the form in which it is stored. The amount must have no fault."""
-    return int(amount.scaleb(DIGITS_AFTER_POINT, context=EXACT).to_integral_exact(context=EXACT))
+    return int(EXACT.multiply(amount, _UNITS))
 
 
 def from_units(units: int) -> Decimal:

@@ -58,6 +58,10 @@ class Lanes(Protocol):
         """
         ...
 
+    async def rows(self, statement: Compiled, values: Mapping[str, Any]) -> Sequence[Any]:
+        """All rows of a statement that reads. Raises as `row` does."""
+        ...
+
     async def close(self) -> None: ...
 
 
@@ -126,23 +130,30 @@ class PostgresLanes:
         return _PostgresLane(connection, OrderedDict())
 
     async def row(self, statement: Compiled, values: Mapping[str, Any], *, writes: bool = False) -> Sequence[Any]:
+        found: Sequence[Any] = await self._answer("fetchrow", statement, values, writes=writes)
+        return found
+
+    async def rows(self, statement: Compiled, values: Mapping[str, Any]) -> Sequence[Any]:
+        found: Sequence[Any] = await self._answer("fetch", statement, values, writes=False)
+        return found
+
+    async def _answer(self, how: str, statement: Compiled, values: Mapping[str, Any], *, writes: bool) -> Any:
         given = statement.given(values)
         with told_plainly():
             lane = await self._taken()
             try:
                 with told_of_commit() if writes else nullcontext():
-                    row = await self._asked(lane, statement.sql, given)
+                    answer = await getattr(await self._prepared(lane, statement.sql), how)(*given)
             except asyncpg.InvalidCachedStatementError:
                 # A migration has changed the tables; the statement is prepared anew.
                 lane.prepared.clear()
                 self._queue.give(lane)
-                return await self.row(statement, values, writes=writes)
+                return await self._answer(how, statement, values, writes=writes)
             except BaseException as error:
                 self._left(lane, error)
                 raise
             self._queue.give(lane)
-        found: Sequence[Any] = row
-        return found
+        return answer
 
     async def _taken(self) -> _PostgresLane:
         """A lane that is open, as far as is known."""
@@ -152,13 +163,13 @@ class PostgresLanes:
                 return lane
             self._queue.lose()
 
-    async def _asked(self, lane: _PostgresLane, sql: str, given: Sequence[Any]) -> Any:
+    async def _prepared(self, lane: _PostgresLane, sql: str) -> Any:
         prepared = lane.prepared.get(sql)
         if prepared is None:
             prepared = lane.prepared[sql] = await lane.connection.prepare(sql)
             if len(lane.prepared) > PREPARED_MAX:
                 lane.prepared.popitem(last=False)
-        return await prepared.fetchrow(*given)
+        return prepared
 
     def _left(self, lane: _PostgresLane, error: BaseException) -> None:
         """Give a lane back after an error; one that is broken, or was left in the middle, is ended."""
@@ -191,12 +202,17 @@ class SqliteLanes:
 
     async def row(self, statement: Compiled, values: Mapping[str, Any], *, writes: bool = False) -> Sequence[Any]:
         assert not writes, "lanes to SQLite read"
+        (row,) = await self.rows(statement, values)
+        found: Sequence[Any] = row
+        return found
+
+    async def rows(self, statement: Compiled, values: Mapping[str, Any]) -> Sequence[Any]:
         given = statement.given(values)
         with told_plainly():
             connection = await self._queue.take()
             timer = asyncio.get_running_loop().call_later(self._seconds, connection._conn.interrupt)  # noqa: SLF001
             try:
-                (row,) = await connection.execute_fetchall(statement.sql, given)
+                rows = list(await connection.execute_fetchall(statement.sql, given))
             except asyncio.CancelledError:
                 # Its thread is still at it.
                 connection._conn.interrupt()  # noqa: SLF001
@@ -209,8 +225,7 @@ class SqliteLanes:
             finally:
                 timer.cancel()
             self._queue.give(connection)
-        found: Sequence[Any] = row
-        return found
+        return rows
 
     async def close(self) -> None:
         for connection in self._queue.drain():

@@ -7,11 +7,12 @@ an account's threshold state: who crosses a threshold is recorded in the other w
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from app.domain import money
 from app.domain.balances import NewEntry, Position
+from app.domain.records import Entry
 from app.store.lanes import Compiled
 
 _GIVEN = {
@@ -44,7 +45,8 @@ _STORED = [name for name in _GIVEN if name not in {"moves", "is_new_kind"}]
 
 def _rows(columns: Mapping[str, str], first: int, name: str) -> str:
     """Many rows, a list for each column, and the place of each."""
-    lists = ", ".join(f"${place}::{type_}[]" for place, type_ in enumerate(columns.values(), first))
+    # A list travels as a text: the driver would look at each of its values several times.
+    lists = ", ".join(f"${place}::text::{type_}[]" for place, type_ in enumerate(columns.values(), first))
     return f"SELECT * FROM unnest({lists}) WITH ORDINALITY AS {name} ({', '.join(columns)}, place)"  # noqa: S608 - names and types of this module.
 
 
@@ -100,6 +102,46 @@ RECORD, RECORD_ONE = Compiled(_sql(_rows), _PARAMETERS, {}), Compiled(_sql(_row)
 """Answer the entries' numbers as they were given; null where nothing was written."""
 
 
+HOLDERS = Compiled(
+    """
+SELECT e.unit_id, e.id, e.account_id, e.amount, e.at, e.currency, e.balance_type, e.equivalent_value,
+  e.communication_number, e.requester, e.recorded_at, e.recorded_by
+FROM unnest($1::text::bigint[], $2::text::text[], $3::text::text[]) AS asked (unit_id, folded, number)
+JOIN entries AS e ON e.unit_id = asked.unit_id AND e.communication_number_folded = asked.folded
+  AND e.communication_number = asked.number
+""",
+    [("units", None), ("folded", None), ("numbers", None)],
+    {},
+)
+"""Who holds numbers of business units."""
+
+
+def holders_asked(wanted: Sequence[tuple[int, str]]) -> dict[str, Any]:
+    """What that statement is given for numbers, each with its business unit."""
+    numbers = [number for _, number in wanted]
+    return {
+        "units": listed([unit_id for unit_id, _ in wanted]),
+        "folded": listed([number.casefold() for number in numbers]),
+        "numbers": listed(numbers),
+    }
+
+
+def holder(row: Sequence[Any]) -> tuple[tuple[int, str], Entry]:
+    """A row of its answer: the business unit and the number, and the entry that holds it."""
+    unit_id, number, account_id, amount, at, currency, kind, equivalent, text, requester, recorded_at, by = row
+    value = None if equivalent is None else money.from_units(equivalent)
+    moments = (_moment(at), _moment(recorded_at))
+    entry = Entry(
+        number, account_id, money.from_units(amount), moments[0], currency, kind, value, text, requester, moments[1], by
+    )
+    return (unit_id, text), entry
+
+
+def _moment(at: datetime) -> datetime:
+    """An instant of the driver's, which keeps the calendar's ends without a zone."""
+    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+
+
 def parameters(
     entries: Sequence[NewEntry],
     became_current: Sequence[bool],
@@ -139,9 +181,29 @@ def parameters(
         [_units(position.thresholds.high) for position in seen],
         [position.external_id for position in seen],
     ]
-    if len(entries) == 1:
-        columns = [column[0] for column in columns]
+    columns = [column[0] if len(entries) == 1 else listed(column) for column in columns]
     return {str(place): column for place, column in enumerate([*columns, now, by], 1)}
+
+
+def listed(values: Sequence[Any]) -> str | None:
+    """A list as PostgreSQL writes one; None for one of missing values alone, which is as a shorter list."""
+    told = [_TOLD[type(value)](value) for value in values]
+    return None if all(each == "NULL" for each in told) else f"{{{','.join(told)}}}"
+
+
+def _quoted(text: str) -> str:
+    if '"' in text or "\\" in text:
+        text = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{text}"'
+
+
+_TOLD: Mapping[type, Callable[[Any], str]] = {
+    type(None): lambda _value: "NULL",
+    bool: lambda value: "t" if value else "f",
+    int: str,
+    str: _quoted,
+    datetime: datetime.isoformat,
+}
 
 
 def _units(amount: Any) -> int | None:

@@ -16,6 +16,8 @@ from sqlalchemy import make_url
 
 CHANNEL = "balance_gateway"
 AGAIN_SECONDS = 2.0
+REST_SECONDS = 0.02
+"""How long it rests after a signal: many commits share one."""
 
 _log = structlog.get_logger("balance_gateway")
 
@@ -59,6 +61,7 @@ class Signals:
                 self._told.clear()
                 if not lost.is_set():
                     await connection.execute(f"NOTIFY {CHANNEL}")
+                    await asyncio.sleep(REST_SECONDS)
         finally:
             with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 await connection.close(timeout=2)

@@ -5,7 +5,9 @@ where the locked row still says so (app.store.recording). So a write to an accou
 last, needs no reading.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 
 from app.domain.balances import NewEntry, Position
 from app.store.reads import Units
@@ -21,8 +23,31 @@ class Standing:
         self._positions: dict[int, Position] = {}
         self._numbers: dict[tuple[int, str], int] = {}
         self._kinds: dict[int, set[tuple[str, str | None]]] = {}
+        self._busy: set[int] = set()
+        self._turns: list[asyncio.Future[None]] = []
         self._unit_ids: dict[str, int] = {}
         self._unit_names: dict[int, str] = {}
+
+    @asynccontextmanager
+    async def turn(self, accounts: Collection[int]) -> AsyncIterator[None]:
+        """Write to accounts while nobody else of this process does: who comes second sees how the first leaves them.
+
+        The database would make it wait for the same, and then find that the accounts stand otherwise.
+        """
+        mine = set(accounts)
+        while not self._busy.isdisjoint(mine):
+            waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._turns.append(waiting)
+            await waiting
+        self._busy |= mine
+        try:
+            yield
+        finally:
+            self._busy -= mine
+            turns, self._turns = self._turns, []
+            for each in turns:
+                if not each.done():
+                    each.set_result(None)
 
     def learn_units(self, ids: Mapping[str, int]) -> None:
         """Business units never change, and never go."""
@@ -46,6 +71,12 @@ class Standing:
             if position.external_id is not None:
                 self._numbers[position.unit_id, position.external_id] = position.account_id
 
+    def move(self, moved: Iterable[tuple[Position | None, int]]) -> None:
+        """Accounts stand at new entries, which have these numbers."""
+        for position, entry_id in moved:
+            assert position is not None, "what does not move is not told"
+            self._positions[position.account_id] = Position._make((*position[:4], entry_id, *position[5:]))
+
     def forget(self, accounts: Iterable[int]) -> None:
         """What was remembered of them is not so any more."""
         for number in accounts:
@@ -53,8 +84,13 @@ class Standing:
             if position is not None and position.external_id is not None:
                 self._numbers.pop((position.unit_id, position.external_id), None)
 
-    def by_number(self, account: int) -> Position | None:
-        return self._positions.get(account)
+    def __contains__(self, account: int) -> bool:
+        return account in self._positions
+
+    def by_numbers(self, accounts: Iterable[int]) -> dict[int, Position]:
+        """Where those of some accounts stand of which it is remembered."""
+        known = self._positions
+        return {number: known[number] for number in accounts if number in known}
 
     def by_external_ids(self, unit_id: int, external_ids: Collection[str]) -> tuple[dict[str, Position], list[str]]:
         """The positions of a unit's accounts by external id, and the ids of which none is remembered."""

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -30,7 +30,7 @@ from app.store.postgres import Postgres
 from app.store.rates import Rates
 from app.store.reads import Reads, Units
 from app.store.receivers import Receivers
-from app.store.recording import parameters
+from app.store.recording import HOLDERS, holder, holders_asked, parameters
 from app.store.sqlite import SQLITE_VERSION, Sqlite
 from app.store.standing import Standing
 
@@ -163,13 +163,21 @@ class Store:
         """
         if self.dialect.record is None:
             return {}
-        unknown = [number for number in accounts if self._standing.by_number(number) is None]
+        unknown = [number for number in accounts if number not in self._standing]
         if unknown:
             async with self.reading(None) as reads:
                 self._standing.learn((await reads.accounts.positions_seen(unknown)).values())
                 self._standing.learn_units(await reads.directory.every_unit())
-        found = ((number, self._standing.by_number(number)) for number in accounts)
-        return {number: at for number, at in found if at is not None and self._standing.is_seen(at, units)}
+        found = self._standing.by_numbers(accounts)
+        return {number: at for number, at in found.items() if self._standing.is_seen(at, units)}
+
+    def turn(self, accounts: Collection[int]) -> AbstractAsyncContextManager[None]:
+        """See app.store.standing.Standing.turn."""
+        return self._standing.turn(accounts)
+
+    def seen_again(self, positions: Mapping[int, Position]) -> dict[int, Position]:
+        """The same accounts as they were last seen to stand by now."""
+        return {**positions, **self._standing.by_numbers(positions)}
 
     async def facts_seen(
         self, units: Units, asked: Mapping[str, tuple[Collection[str], Collection[str]]]
@@ -185,6 +193,7 @@ class Store:
         ids: dict[str, int] = {}
         accounts: dict[tuple[int, str], Position] = {}
         taken: dict[tuple[int, str], Entry] = {}
+        wanted: list[tuple[int, str]] = []
         async with self.reading(None) as reads:
             if any(standing.unit_id(name) is None for name in asked):
                 standing.learn_units(await reads.directory.every_unit())
@@ -199,8 +208,9 @@ class Store:
                     standing.learn(read.values())
                     found |= read
                 accounts |= {(unit_id, external_id): position for external_id, position in found.items()}
-                holders = await reads.balances.holders(unit_id, numbers)
-                taken |= {(unit_id, number): entry for number, entry in holders.items()}
+                wanted += [(unit_id, number) for number in numbers]
+        if wanted:
+            taken = dict(map(holder, await self._lanes.rows(HOLDERS, holders_asked(wanted))))
         return ids, accounts, taken
 
     async def record_as_seen(
@@ -245,8 +255,7 @@ class Store:
             self._standing.forget(position.account_id for position in seen)
             return None
         self._standing.learn_kinds(entries)
-        moved = ((done[number].after, numbers[number]) for number in last.values())
-        self._standing.learn(after._replace(entry_id=number) for after, number in moved if after is not None)
+        self._standing.move((done[number].after, numbers[number]) for number in last.values())
         self.committed()
         return [recorded(number, entry, now=now, by=by) for number, entry in zip(numbers, entries, strict=True)]
 

@@ -18,6 +18,7 @@ from graphql import (
     GraphQLScalarType,
     GraphQLString,
     Undefined,
+    get_nullable_type,
 )
 from graphql.type import is_required_input_field
 from graphql.utilities import coerce_input_value
@@ -62,10 +63,11 @@ class Coercions:
         if any(has_default(field) for field in type_.fields.values()):
             # Few types have defaults, and none that batches use.
             return lambda value: None if value is None else coerce_input_value(value, type_)
-        fields = [
-            (name, field.out_name or name, self.of(field.type), is_required_input_field(field))
+        fields = {
+            name: (field.out_name or name, self.of(field.type), _is_text(field.type))
             for name, field in type_.fields.items()
-        ]
+        }
+        required = {field.out_name or name for name, field in type_.fields.items() if is_required_input_field(field)}
 
         def coerce(value: Any) -> Any:
             if value is None:
@@ -73,17 +75,17 @@ class Coercions:
             if not isinstance(value, dict):
                 return Undefined
             coerced: dict[str, Any] = {}
-            seen = 0
-            for name, out_name, inner, required in fields:
-                if name in value:
-                    seen += 1
-                    found = inner(value[name])
-                    if found is Undefined:
-                        return Undefined
-                    coerced[out_name] = found
-                elif required:
+            for name, given in value.items():
+                field = fields.get(name)
+                if field is None:
                     return Undefined
-            return coerced if seen == len(value) else Undefined
+                out_name, inner, is_text = field
+                # Most values are texts, and as they are.
+                found = given if is_text and type(given) is str else inner(given)
+                if found is Undefined:
+                    return Undefined
+                coerced[out_name] = found
+            return coerced if required <= coerced.keys() else Undefined
 
         return coerce
 
@@ -91,6 +93,10 @@ class Coercions:
 def has_default(field: GraphQLInputField | GraphQLArgument) -> bool:
     """Whether a field or an argument has a value where none is given."""
     return field.default_value is not Undefined or field.default is not None
+
+
+def _is_text(type_: GraphQLInputType) -> bool:
+    return getattr(get_nullable_type(type_), "name", None) == GraphQLString.name
 
 
 def _list(inner: Coerce) -> Coerce:
