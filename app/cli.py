@@ -263,6 +263,7 @@ def _listen(settings: Settings) -> None:
         log_level="warning",
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         http=watch.protocol,
         timeout_graceful_shutdown=12,
         ws="websockets-sansio",
