@@ -17,6 +17,9 @@ TICK_SECONDS = 10.0
 """The longest time between two looks at what is due: a configuration that another process changed is seen then."""
 KEEPING_SECONDS = 60.0
 FORGOTTEN_A_WORK = 5_000
+LONG_PAST = timedelta(days=2)
+MADE_UP = 100
+"""Closings of one division after which the log is told how far it is."""
 OVERDUE_AFTER = timedelta(minutes=5)
 """How late a closing may be before the gateway says so."""
 
@@ -70,14 +73,16 @@ class Runner:
         completed = 0
         while (closed := await close_next(self._store, configured.division_id, clock=self._clock)) is not None:
             while not closed.is_complete:
-                _tell(closed)
+                _tell(closed, self._clock())
                 following = await carry_on(self._store, closed, clock=self._clock)
                 if following is None:
                     _log.warning("closing_lost", division=configured.code, closing_at=str(closed.run.closing_at))
                     return completed
                 closed = following
-            _tell(closed)
+            _tell(closed, self._clock())
             completed += 1
+            if completed % MADE_UP == 0:
+                _log.info("cycles_made_up", division=configured.code, count=completed, until=str(closed.run.closing_at))
         return completed
 
     async def keep(self) -> None:
@@ -149,9 +154,11 @@ async def overdue(store: Store, now: datetime) -> list[str]:
     return told
 
 
-def _tell(closed: Closed) -> None:
+def _tell(closed: Closed, now: datetime) -> None:
+    """Tell the log of a closing; of one that is made up in passing only who listens closely hears."""
     run = closed.run
-    _log.info(
+    tell = _log.debug if closed.is_complete and run.closing_at < now - LONG_PAST else _log.info
+    tell(
         "cycle_closed" if closed.is_complete else "cycle_closing",
         division=closed.division_code,
         business_date=run.business_date.isoformat(),

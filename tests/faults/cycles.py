@@ -25,7 +25,12 @@ SECONDS = 60
 """How long a test waits for a process."""
 FAULTY = (sys.executable, "-m", "tests.faults.runner_program")
 PROGRAM_ITSELF = (str(PROGRAM),)
-SETTINGS = {"BALANCE_GATEWAY_WEBHOOKS_ALLOW_PRIVATE": "true", "BALANCE_GATEWAY_GRAPHIQL": "false"}
+SETTINGS = {
+    "BALANCE_GATEWAY_WEBHOOKS_ALLOW_PRIVATE": "true",
+    "BALANCE_GATEWAY_GRAPHIQL": "false",
+    # Closings of long ago are told to who listens closely.
+    "BALANCE_GATEWAY_LOG_LEVEL": "debug",
+}
 ACCOUNTS = 7
 DAYS = 3
 """How many closings of each division are late."""
