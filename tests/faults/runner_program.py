@@ -9,6 +9,7 @@ closed part: it is committed, and another one follows. closed: a closing is comp
 held. before sending, sent: an event is, was posted. keeping: what came of it is written. kept: it is committed.
 """
 
+import asyncio
 import os
 import signal
 import sys
@@ -20,6 +21,7 @@ from app.actions import close_cycle
 from app.dispatch import Dispatcher
 from app.store.closings import Closings
 from app.store.receivers import Receivers
+from app.store.store import Store
 
 CLOSING = ("begun", "written", "closing", "closed part", "closed")
 DELIVERING = ("taken", "before sending", "sent", "keeping", "kept")
@@ -60,10 +62,18 @@ def before(place: str, method: Method) -> Method:
     return faulty
 
 
+async def at_rest(store: Store) -> None:
+    """Wait until nobody here writes: who is stopped in the middle of that holds up all writers of a SQLite file."""
+    pool: Any = store._writer.pool
+    while store.dialect.name == "sqlite" and pool.checkedout():  # noqa: ASYNC110 - the pool tells nobody.
+        await asyncio.sleep(0.005)
+
+
 def in_parts(method: Method) -> Method:
     async def faulty(*given: Any, **named: Any) -> Any:
         done = await method(*given, accounts=ACCOUNTS_A_WORK, **named)
         if done is not None:
+            await at_rest(given[0])
             reach("closed" if done.is_complete else "closed part")
         return done
 
