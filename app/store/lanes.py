@@ -5,9 +5,10 @@ that was used last is used next, so few stay warm. A statement is prepared on a 
 """
 
 import asyncio
+import sqlite3
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import aiosqlite
@@ -19,6 +20,11 @@ from app.store.failures import RaceLost, told_of_commit, told_plainly
 
 PREPARED_MAX = 200
 """Statements that are kept prepared on a lane."""
+
+END_SECONDS = 2.0
+"""How long a server may take to leave a statement that nobody waits for."""
+
+_INTERRUPT_SECONDS = 0.02
 
 C = TypeVar("C")
 
@@ -73,6 +79,7 @@ class _Queue(Generic[C]):
         self._connect = connect
         self._free: list[C] = []
         self._waiting: deque[asyncio.Future[None]] = deque()
+        self._endings: set[asyncio.Future[None]] = set()
 
     async def take(self) -> C:
         while not self._free:
@@ -85,7 +92,12 @@ class _Queue(Generic[C]):
                     raise
             waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.append(waiting)
-            await waiting
+            try:
+                await waiting
+            except asyncio.CancelledError:
+                if not waiting.cancelled():
+                    self._wake()  # It was this one's turn.
+                raise
         return self._free.pop()
 
     def give(self, connection: C) -> None:
@@ -97,7 +109,16 @@ class _Queue(Generic[C]):
         self._left += 1
         self._wake()
 
-    def drain(self) -> list[C]:
+    def end(self, ending: Coroutine[Any, Any, None]) -> None:
+        """Have a connection ended that nobody waits for."""
+        task = asyncio.ensure_future(ending)
+        self._endings.add(task)
+        task.add_done_callback(self._endings.discard)
+
+    async def drain(self) -> list[C]:
+        """The connections that are free, when those that are being ended are gone."""
+        while self._endings:
+            await asyncio.wait(self._endings)
         free, self._free = self._free, []
         return free
 
@@ -176,28 +197,44 @@ class PostgresLanes:
         if isinstance(error, asyncpg.PostgresError | RaceLost) and not lane.connection.is_closed():
             self._queue.give(lane)
             return
-        lane.connection.terminate()
-        self._queue.lose()
+        self._queue.end(self._ended(lane))
+
+    async def _ended(self, lane: _PostgresLane) -> None:
+        """End a lane; the server is told where it is still at a statement that nobody waits for."""
+        try:
+            with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):  # It is aborted then.
+                await lane.connection.close(timeout=END_SECONDS)
+        finally:
+            self._queue.lose()
 
     async def close(self) -> None:
-        for lane in self._queue.drain():
+        for lane in await self._queue.drain():
             await lane.connection.close()
 
 
 class SqliteLanes:
-    """Lanes to a SQLite file, for reading alone."""
+    """Lanes to a SQLite file, for reading alone.
 
-    def __init__(self, file: str, most: int, *, pragmas: Sequence[str], seconds: float, busy_seconds: float) -> None:
+    arguments: sqlite3's for a connection.
+    """
+
+    def __init__(
+        self, file: str, arguments: Mapping[str, Any], most: int, *, pragmas: Sequence[str], seconds: float
+    ) -> None:
         self._file = file
+        self._arguments = arguments
         self._pragmas = pragmas
         self._seconds = seconds
-        self._busy_seconds = busy_seconds
         self._queue: _Queue[aiosqlite.Connection] = _Queue(most, self._open)
 
     async def _open(self) -> aiosqlite.Connection:
-        connection = await aiosqlite.connect(self._file, timeout=self._busy_seconds, isolation_level=None)
-        for pragma in self._pragmas:
-            await connection.execute_fetchall(f"PRAGMA {pragma}")
+        connection = await aiosqlite.connect(self._file, isolation_level=None, **self._arguments)
+        try:
+            for pragma in self._pragmas:
+                await connection.execute_fetchall(f"PRAGMA {pragma}")
+        except BaseException:
+            self._queue.end(connection.close())
+            raise
         return connection
 
     async def row(self, statement: Compiled, values: Mapping[str, Any], *, writes: bool = False) -> Sequence[Any]:
@@ -214,10 +251,7 @@ class SqliteLanes:
             try:
                 rows = list(await connection.execute_fetchall(statement.sql, given))
             except asyncio.CancelledError:
-                # Its thread is still at it.
-                connection._conn.interrupt()  # noqa: SLF001
-                asyncio.ensure_future(connection.close())  # noqa: RUF006 - nobody waits for it.
-                self._queue.lose()
+                self._queue.end(self._left(connection))
                 raise
             except BaseException:
                 self._queue.give(connection)
@@ -227,6 +261,17 @@ class SqliteLanes:
             self._queue.give(connection)
         return rows
 
+    async def _left(self, connection: aiosqlite.Connection) -> None:
+        """End a connection that was left in the middle of a statement, which its thread may be yet to begin."""
+        closing = asyncio.ensure_future(connection.close())
+        try:
+            while not closing.done():
+                with suppress(sqlite3.ProgrammingError, ValueError):  # It is closed, and that is yet to be told.
+                    connection._conn.interrupt()  # noqa: SLF001
+                await asyncio.wait([closing], timeout=_INTERRUPT_SECONDS)
+        finally:
+            self._queue.lose()
+
     async def close(self) -> None:
-        for connection in self._queue.drain():
+        for connection in await self._queue.drain():
             await connection.close()

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Text,
     case,
     cast,
+    event,
     extract,
     func,
     literal_column,
@@ -27,6 +28,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import Insert, insert
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from app.store.dialects import Page, Rows
@@ -57,6 +59,7 @@ class Postgres:
         """
         given = {"server_settings": self._session(statement_seconds)}
         works = create_async_engine(url, pool_size=connections, max_overflow=0, connect_args=given)
+        event.listen(works.sync_engine, "checkout", _demand_open)
         return works.execution_options(isolation_level="AUTOCOMMIT"), works
 
     def _session(self, statement_seconds: float) -> Mapping[str, str]:
@@ -171,6 +174,12 @@ class Postgres:
         given = _unnested(table, names, rows)
         changes = {name: given.c[name] for name in names if name != key}
         await connection.execute(update(table).where(table.c[key] == given.c[key]).values(changes))
+
+
+def _demand_open(connection: Any, _record: Any, _proxy: Any) -> None:
+    """Have the pool open another connection instead of one that broke while nobody used it."""
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError
 
 
 def _exact_text(units: ColumnElement[Any]) -> ColumnElement[str]:

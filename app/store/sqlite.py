@@ -86,8 +86,10 @@ class Sqlite:
         return readers, writer
 
     def lanes(self, url: str, *, connections: int, statement_seconds: float) -> SqliteLanes:
-        file = make_url(url).database or ""
-        return SqliteLanes(file, connections, pragmas=_READING, seconds=statement_seconds, busy_seconds=BUSY_SECONDS)
+        driver: Any = create_async_engine(url).dialect
+        (file,), given = driver.create_connect_args(make_url(url))
+        arguments = {"uri": given.get("uri", False), "timeout": BUSY_SECONDS}
+        return SqliteLanes(file, arguments, connections, pragmas=_READING, seconds=statement_seconds)
 
     def contains(self, folded: ColumnElement[Any], text: ColumnElement[Any]) -> ColumnElement[bool]:
         return func.instr(folded, text) > 0

@@ -17,6 +17,11 @@ from tests.asking import Gateway
 SECONDS = 20
 ADD = """mutation { createBankAccountBalance(bankAccountId: "account_1", input:
   {amount: 7, timestamp: "2026-01-01T00:00:00Z", currency: {code: "EUR"}}) { balance { id } } }"""
+BY_WAY = {
+    "answer": '{ account(id: "account_1") { balance } }',
+    "reading": """{ account(id: "account_1") { balanceSeries(from: "2026-02-20T00:00:00Z",
+      before: "2026-02-22T00:00:00Z", interval: DAY) { close } } }""",
+}
 LONG = """WITH RECURSIVE n(x) AS (SELECT coalesce(begun(), 1) UNION ALL SELECT x + 1 FROM n WHERE x < 100000000000)
   SELECT max(x) FROM n"""
 
@@ -48,26 +53,35 @@ async def test_a_mutation_that_is_not_waited_for_is_done_all_the_same(
     assert answer.sound() == {"account": {"balance": "7"}}
 
 
-async def test_a_query_that_is_not_waited_for_ends(filled: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("document", BY_WAY.values(), ids=BY_WAY)
+async def test_a_query_that_is_not_waited_for_ends(
+    filled: Gateway, monkeypatch: pytest.MonkeyPatch, document: str
+) -> None:
+    """Whichever way it is answered: by one statement, or by resolvers that read."""
     begun, ended = asyncio.Event(), asyncio.Event()
-    reading = filled.store.reading
+    ways: list[str] = []
+
+    async def held(way: str) -> Any:
+        ways.append(way)
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
 
     class Held:
-        def __init__(self, units: Any) -> None:
-            self._reading = reading(units)
+        def __init__(self, _units: Any) -> None:
+            pass
 
         async def __aenter__(self) -> Any:
-            begun.set()
-            try:
-                await asyncio.Event().wait()
-            finally:
-                ended.set()
+            await held("reading")
 
         async def __aexit__(self, *raised: object) -> None:
             raise AssertionError
 
     monkeypatch.setattr(filled.store, "reading", Held)
-    asking = asyncio.create_task(filled.ask('{ account(id: "account_1") { balance } }'))
+    monkeypatch.setattr(filled.store, "answer", lambda *_given: held("answer"))
+    asking = asyncio.create_task(filled.ask(document))
     await begun.wait()
     asking.cancel()
     with pytest.raises(asyncio.CancelledError) as raised:
@@ -75,6 +89,7 @@ async def test_a_query_that_is_not_waited_for_ends(filled: Gateway, monkeypatch:
     assert not isinstance(raised.value, OutcomeUnknown)
     async with asyncio.timeout(SECONDS):
         await ended.wait()
+    assert [BY_WAY[way] for way in ways] == [document]
 
 
 @pytest.fixture

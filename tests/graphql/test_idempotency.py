@@ -4,6 +4,7 @@ import asyncio
 import json
 import random
 import sqlite3
+import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -372,17 +373,30 @@ async def test_without_a_key_nothing_of_it_runs(filled: Gateway) -> None:
     assert not [statement for statement in seen if "idempotency" in statement]
 
 
-async def test_a_request_that_was_broken_off_at_any_moment_is_done_once_by_its_retry(filled: Gateway) -> None:
-    """A deadline, or a client that goes: nobody knows what became of it, and the key tells."""
+@pytest.mark.parametrize("process_ends", [False, True], ids=["client goes", "process ends"])
+async def test_a_request_that_was_broken_off_at_any_moment_is_done_once_by_its_retry(
+    filled: Gateway, *, process_ends: bool
+) -> None:
+    """A deadline, a client that goes, or a process that ends: nobody knows what became of it, and the key tells.
+
+    What is written goes on when nobody waits for it; at the end of a process it is cancelled itself.
+    """
     chance = random.Random(3)
     replays = 0
+    await once(filled, ADD, "first", amount="1")
+    begun = time.monotonic()
+    await once(filled, ADD, "second", amount="1")
+    took = time.monotonic() - begun
     for number in range(40):
         running = asyncio.ensure_future(once(filled, ADD, f"key-{number}", amount=str(number)))
-        await asyncio.sleep(chance.random() * 0.012)
-        running.cancel()
+        await asyncio.sleep(chance.random() * 2 * took)
+        for broken_off in list(filled._run._writing) if process_ends else [running]:
+            broken_off.cancel()
         await asyncio.gather(running, return_exceptions=True)
         body, answered = await once(filled, ADD, f"key-{number}", amount=str(number))
         assert body["data"]["createBankAccountBalance"]["balance"]["amount"] == str(number)
         replays += answered.is_replay
-    assert 0 < replays < 40, "the moments were all before, or all after, the commit"
-    assert (await count(filled))["entries"] == 40
+    assert replays > 0
+    if process_ends:
+        assert replays < 40, "the moments were all after the commit"
+    assert (await count(filled))["entries"] == 42

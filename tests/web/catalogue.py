@@ -55,8 +55,6 @@ class Row(NamedTuple):
     stores: bool = False
     seconds: float = 5.0
     """Ten times what it may take, so that a busy machine is no fault."""
-    needs: tuple[str, ...] = ()
-    """Features that the gateway must have for it. See tests.web.features."""
     production: bool = False
     """Whether it is sent to a gateway under BALANCE_GATEWAY_PRODUCTION=true."""
 
@@ -354,7 +352,6 @@ def deep(rounds: int, inner: str = "id") -> str:
     return f"{{ accounts(first: 1) {{ nodes {{ {inner} }} }} }}"
 
 
-LIMITED = ("limits",)
 INVALID = "GRAPHQL_VALIDATION_FAILED"
 COMPLEX = "QUERY_TOO_COMPLEX"
 UNPARSED = "GRAPHQL_PARSE_FAILED"
@@ -391,28 +388,25 @@ DOCUMENTS = [
     ),
     asked("D09 a fragment of itself", "{ ...A } fragment A on Query { ...A }", code=INVALID),
     *[
-        asked(f"D10 {count} fragments of two each", fan(count, "...f{next} ...f{next}"), code=COMPLEX, needs=LIMITED)
+        asked(f"D10 {count} fragments of two each", fan(count, "...f{next} ...f{next}"), code=COMPLEX)
         for count in (40, 60, 90)
     ],
     asked(
         "D11 through inline fragments",
         fan(60, "... {{ ...f{next} }} ... {{ ...f{next} }}"),
         code=COMPLEX,
-        needs=LIMITED,
     ),
     asked(
         "D12 doubled results",
         fan(14, "a{next}: __typename ...f{next} ... {{ b{next}: __typename ...f{next} }}"),
         code=COMPLEX,
-        needs=LIMITED,
     ),
-    asked("D13 too deep", deep(4), code=COMPLEX, needs=LIMITED),
-    asked("D13 too deep by fragments", deep(4, "...A") + " fragment A on Account { id }", code=COMPLEX, needs=LIMITED),
+    asked("D13 too deep", deep(4), code=COMPLEX),
+    asked("D13 too deep by fragments", deep(4, "...A") + " fragment A on Account { id }", code=COMPLEX),
     asked(
         "D14 deep beside hidden names",
         deep(4).replace("nodes {", "__typename nodes { __typename"),
         code=COMPLEX,
-        needs=LIMITED,
     ),
     asked("D15 5,000 levels", "{ a" * 5_000, code=None, seconds=5),
     asked("D15 5,000 lists", "{ nodes(ids: " + "[" * 5_000 + "]" * 5_000 + ") { id } }", code=None),
@@ -420,13 +414,11 @@ DOCUMENTS = [
         "D16 101 aliases",
         "{ " + " ".join(f"a{n}: viewer {{ subject }}" for n in range(101)) + " }",
         code=COMPLEX,
-        needs=LIMITED,
     ),
     asked(
         "D16 1,500 aliases of __typename",
         "{ " + " ".join(f"a{n}:__typename" for n in range(1_500)) + " }",
         code=None,
-        needs=LIMITED,
     ),
     asked(
         "D17 aliases in fragments",
@@ -436,26 +428,23 @@ DOCUMENTS = [
             for f in "AB"
         ),
         code=COMPLEX,
-        needs=LIMITED,
     ),
-    asked("D18 10,000 fields", "{ " + "__typename " * 10_000 + "}", code="DOCUMENT_TOO_LARGE", needs=LIMITED),
+    asked("D18 10,000 fields", "{ " + "__typename " * 10_000 + "}", code="DOCUMENT_TOO_LARGE"),
     asked(
         "D19 many inline fragments",
         "{ viewer { " + "... { subject } " * 300 + "} }",
         status=(200, 400),
         code=None,
-        needs=LIMITED,
         seconds=2,
     ),
     asked("D20 1,000 unknown directives", "{ __typename " + "@no " * 1_000 + "}", code=None, sees={"errors.10": None}),
     asked("D21 51 directives", "{ __typename " + "@skip(if: false) " * 51 + "}", code=None, sees={"errors.10": None}),
-    asked("D22 100,000 comments", "#\n" * 100_000 + ONE, code="DOCUMENT_TOO_LARGE", needs=LIMITED),
-    asked("D22 a comment of 1 MB", "#" + "x" * 1_000_000 + "\n" + ONE, code="DOCUMENT_TOO_LARGE", needs=LIMITED),
+    asked("D22 100,000 comments", "#\n" * 100_000 + ONE, code="DOCUMENT_TOO_LARGE"),
+    asked("D22 a comment of 1 MB", "#" + "x" * 1_000_000 + "\n" + ONE, code="DOCUMENT_TOO_LARGE"),
     asked(
         "D23 a literal of 1 MB",
         '{ account(id: "' + "x" * 1_000_000 + '") { id } }',
         code="DOCUMENT_TOO_LARGE",
-        needs=LIMITED,
     ),
     asked("D24 half a character", '{ account(id: "\\uD800") { id } }', code=UNPARSED),
     asked(
@@ -482,7 +471,6 @@ DOCUMENTS = [
         + " ".join(f"a{n}: viewer {{ subject }}" for n in range(20))
         + " }",
         code=COMPLEX,
-        needs=LIMITED,
     ),
     asked("D31 first: 2147483647", "{ accounts(first: 2147483647) { totalCount } }", status=200, code="PAGE_TOO_LARGE"),
     asked("D31 first: -1", "{ accounts(first: -1) { totalCount } }", status=200, code="BAD_REQUEST"),
@@ -507,13 +495,11 @@ DOCUMENTS = [
         "D33 a list of lists of lists",
         deep(2).replace("first: 1", "first: 1000"),
         code="COST_LIMIT_EXCEEDED",
-        needs=LIMITED,
     ),
     asked(
         "D34 a mutation six times",
         "mutation { " + " ".join(f'a{n}: deleteWebhook(id: "webhook_9") {{ deletedId }}' for n in range(6)) + " }",
         code=COMPLEX,
-        needs=LIMITED,
     ),
     asked("D35 @skip without a value", "query ($v: Boolean) { __typename @skip(if: $v) }", code=None),
     asked("D35 @defer", "{ ... @defer { __typename } }", code=INVALID),
@@ -889,7 +875,6 @@ BATCHES = [
             f"F22 {name} as a key",
             *("POST", "/graphql", [*ASKING, *[("Idempotency-Key", key) for key in keys]], MUTATION, 400),
             code="BAD_REQUEST",
-            needs=("idempotency",),
         )
         for name, keys in (
             ("nothing", [""]),

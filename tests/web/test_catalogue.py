@@ -24,7 +24,6 @@ from websockets.typing import Subprotocol
 from tests import servers
 from tests.databases import KINDS, Databases
 from tests.web.catalogue import BODY_MAX, REGISTER, ROWS, SECRET, Http, Raw, Row, Talk
-from tests.web.features import lacking
 from tests.web.servers import Served
 
 NEIGHBOUR_SECONDS = 1.0
@@ -258,20 +257,15 @@ def lines_of_rows(log: str) -> Mapping[int, Sequence[str]]:
     return lines
 
 
-def is_possible(row: Row) -> bool:
-    return lacking(*row.needs) is None
-
-
 @pytest.fixture(scope="module", params=KINDS)
 def outcomes(
     request: pytest.FixtureRequest, databases: Databases, tmp_path_factory: pytest.TempPathFactory
 ) -> Mapping[str, Outcome]:
     """What became of every row, on a database of each kind."""
-    rows = [row for row in ROWS if is_possible(row)]
     found: dict[str, Outcome] = {}
     for production in (False, True):
         with databases.made(request.param) as url:
-            of_profile = [row for row in rows if row.production is production]
+            of_profile = [row for row in ROWS if row.production is production]
             folder = tmp_path_factory.mktemp("catalogue")
             found |= outcomes_of(url, folder, of_profile, production=str(production).lower())
     return found
@@ -299,8 +293,6 @@ def errors_of(outcome: Outcome) -> list[Any]:
 
 @pytest.mark.parametrize("row", ROWS, ids=[row.id for row in ROWS])
 def test_a_row_becomes_what_it_says(outcomes: Mapping[str, Outcome], row: Row) -> None:
-    if not is_possible(row):
-        pytest.skip(f"needs {lacking(*row.needs)}")
     outcome = outcomes[row.id]
     told = outcome.body.decode("utf-8", errors="replace")
     if row.status:
@@ -320,8 +312,6 @@ def test_a_row_becomes_what_it_says(outcomes: Mapping[str, Outcome], row: Row) -
 
 @pytest.mark.parametrize("row", ROWS, ids=[row.id for row in ROWS])
 def test_a_row_leaves_little_in_the_log_and_no_secret_anywhere(outcomes: Mapping[str, Outcome], row: Row) -> None:
-    if not is_possible(row):
-        pytest.skip(f"needs {lacking(*row.needs)}")
     outcome = outcomes[row.id]
     assert len(outcome.log) <= LOG_LINES
     assert sum(map(len, outcome.log)) <= LOG_BYTES
@@ -339,10 +329,10 @@ def test_each_row_has_a_name_of_its_own() -> None:
 
 def test_rows_that_store_do_so(outcomes: Mapping[str, Outcome]) -> None:
     """So that it is known that what is stored is seen."""
-    assert [row.id for row in ROWS if row.stores and is_possible(row) and not outcomes[row.id].has_stored] == []
+    assert [row.id for row in ROWS if row.stores and not outcomes[row.id].has_stored] == []
 
 
 def test_rows_that_reach_the_gateway_have_lines(outcomes: Mapping[str, Outcome]) -> None:
     """So that it is known that what is logged is seen."""
-    asked = [row for row in ROWS if isinstance(row.sent, Http) and is_possible(row)]
+    asked = [row for row in ROWS if isinstance(row.sent, Http)]
     assert [row.id for row in asked if not outcomes[row.id].log] == []

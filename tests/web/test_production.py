@@ -11,7 +11,6 @@ import pytest
 
 from tests import servers
 from tests.databases import KINDS, Databases
-from tests.web.features import lacking
 from tests.web.servers import GRAPHQL, JSON, Reply, Served
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
@@ -109,7 +108,6 @@ def test_health_is_answered(production: Served) -> None:
 # What graphql-cop asks, in its order.
 
 
-@pytest.mark.skipif(lacking("limits") is not None, reason="documents have no limits here")
 def test_aliases_are_not_without_bound(production: Served) -> None:
     aliases = " ".join(f"alias{number}: __typename" for number in range(101))
     assert "data" not in asked(production, f"{{ {aliases} }}").json
