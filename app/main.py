@@ -171,6 +171,7 @@ def create_operations(
         rates=rates,
         is_schema_told=not settings.production,
         with_plans=settings.plans,
+        shows_plans=settings.show_plans and not settings.production,
     )
 
 

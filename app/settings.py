@@ -75,6 +75,7 @@ class Settings(BaseSettings):
     subscription_backlog: Annotated[int, Field(ge=1, le=1_000_000)] = 1_000
     graphiql: bool = True
     plans: bool = True
+    show_plans: bool = False
     production: bool = False
     cors_origins: list[str] = []
     access_log: bool = True

@@ -67,6 +67,7 @@ __all__ = [
     "Value",
     "answer",
     "given_at",
+    "statement",
     "tells_places",
 ]
 
@@ -172,3 +173,8 @@ async def answer(context: Context, asked: Asked, sites: Sequence[Given]) -> list
     for given in sites:
         values.update(given.values)
     return await context.store.answer(asked, context.caller.units, tuple([given.form for given in sites]), values)
+
+
+def statement(context: Context, asked: Asked, sites: Sequence[Given]) -> str:
+    """The SQL by which that is answered, without values."""
+    return context.store.statement(asked, context.caller.units, tuple([given.form for given in sites]))

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Date,
     FromClause,
     Integer,
+    Label,
     Select,
     SmallInteger,
     Text,
@@ -32,7 +33,12 @@ from sqlalchemy import (
     type_coerce,
 )
 from sqlalchemy.engine import Dialect as Driver
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.elements import ExpressionClauseList
+from sqlalchemy.sql.operators import concat_op
 from sqlalchemy.sql.type_api import TypeEngine
+from sqlalchemy.sql.visitors import InternalTraversal
 
 from app.store import tables as t
 from app.store.dialects import Dialect
@@ -64,8 +70,8 @@ from app.store.pieces import (
     WindowForm,
     columns_of,
 )
-from app.store.reads import Units, exactly, in_order, order_by
-from app.store.sources import ENTRIES, View
+from app.store.reads import Units, in_order, order_by
+from app.store.sources import ENTRIES, Source, View
 from app.store.types import Flag, Identifier, Instant, Listed, Money, Number, Plain, Words
 
 MARK = "\x01"
@@ -116,10 +122,10 @@ class _Text(list[ColumnElement[str]]):
         self._flush()
         if not self:
             return constant("")
-        whole: ColumnElement[str] = type_coerce(self[0], Text())
-        for part in self[1:]:
-            whole = whole.concat(type_coerce(part, Text()))
-        return whole
+        if len(self) == 1:
+            return type_coerce(self[0], Text())
+        # All at once: a chain of pairs takes twice as long to make and to compile.
+        return ExpressionClauseList._construct_for_list(concat_op, _TEXT, *self)  # noqa: SLF001 - it has no other name.
 
     _constant = ""
 
@@ -127,6 +133,17 @@ class _Text(list[ColumnElement[str]]):
         if self._constant:
             self.append(constant(self._constant))
             self._constant = ""
+
+
+_TEXT = Text()
+
+
+def _only(limit: int) -> ColumnElement[int]:
+    """A limit that stands in the statement."""
+    return literal_column(str(limit), _NUMBER)
+
+
+_NUMBER = Integer()
 
 
 def _literal(value: int | str) -> str:
@@ -139,6 +156,111 @@ def constant(text: str) -> ColumnElement[str]:
     return literal_column("'" + text.replace("'", "''") + "'", Text())
 
 
+class _Told(ColumnElement[str]):
+    """A column as JSON. How its type is written is worked out once; a statement has hundreds of such texts."""
+
+    inherit_cache = False
+    type = _TEXT
+    _traverse_internals = [("column", InternalTraversal.dp_clauseelement)]
+
+    def __init__(
+        self, dialect: Dialect, piece: Value | Spliced | Identified, column: ColumnElement[Any], *, is_nullable: bool
+    ) -> None:
+        self.column = column
+        self.form = dialect, piece, column.type, is_nullable
+
+    @property
+    def _from_objects(self) -> list[FromClause]:
+        return self.column._from_objects  # noqa: SLF001 - it is what this stands for.
+
+
+@compiles(_Told)
+def _compile_told(told: _Told, compiler: SQLCompiler, **more: Any) -> str:
+    return _template(compiler.dialect, *told.form).replace(_COLUMN, compiler.process(told.column, **more))
+
+
+_COLUMN = "\x03"
+"""Where a column comes into a text that is worked out for its type."""
+
+
+@lru_cache(maxsize=2_000)
+def _template(
+    driver: Driver,
+    dialect: Dialect,
+    piece: Value | Spliced | Identified,
+    type_: TypeEngine[Any],
+    is_nullable: bool,
+) -> str:
+    made = _told(dialect, piece, literal_column(_COLUMN, type_), is_nullable=is_nullable).compile(dialect=driver)
+    assert not made.params, "what is told of a column is told by itself"
+    return str(made)
+
+
+def _told(
+    dialect: Dialect, piece: Value | Spliced | Identified, at: ColumnElement[Any], *, is_nullable: bool
+) -> ColumnElement[str]:
+    match piece:
+        case Identified(kind=kind):
+            return _Text().add(f'"{kind}_').add(cast(at, Text)).add('"').whole()
+        case Spliced(splice=splice):
+            text = _Text().add(f"{SPLICE}{splice}:").add(at).add(SPLICE).whole()
+        case Value(names=names) if names:
+            told = [(at == literal_column(_literal(value)), constant(f'"{name}"')) for value, name in names]
+            return case(*told, else_=constant("null"))
+        case _:
+            text = _written(dialect, at)
+    return func.coalesce(text, constant("null")) if is_nullable else text
+
+
+def _written(dialect: Dialect, at: ColumnElement[Any]) -> ColumnElement[str]:
+    """A value as JSON, by its column's type; null where it is."""
+    match at.type:
+        case Money():
+            return _Text().add('"').add(dialect.money_text(at)).add('"').whole()
+        case Instant():
+            return _Text().add('"').add(dialect.instant_text(at)).add('"').whole()
+        case Flag() | Boolean():
+            nothing: ColumnElement[Any] = literal_column("NULL", Text())
+            return case((at.is_(None), nothing), (at, constant("true")), else_=constant("false"))
+        case Identifier() | Date() | Plain():
+            return _Text().add('"').add(cast(at, Text)).add('"').whole()
+        case Integer() | BigInteger() | SmallInteger():
+            return cast(at, Text)
+        case Text():
+            return dialect.quoted(at)
+        case _:
+            return _Text().add('"').add(cast(at, Text)).add('"').whole()
+
+
+class _TheUnit(ColumnElement[int]):
+    """The number of a caller's one business unit."""
+
+    inherit_cache = False
+    type = _NUMBER
+    _traverse_internals = []
+
+
+@compiles(_TheUnit)
+def _compile_unit(_unit: _TheUnit, compiler: SQLCompiler, **more: Any) -> str:
+    return f"(SELECT units.id FROM units WHERE units.name = {compiler.process(_UNIT_NAME, **more)})"  # noqa: S608 - a parameter's place.
+
+
+_UNIT_NAME = given(UNITS, Words)
+_THE_UNIT = _TheUnit()
+_EVERY, _NAMED = t.units.alias(), t.units.alias()
+"""Business units: those that a page or a look-up goes through, at a statement's root alone, and those of a caller."""
+
+READINGS_MAX = 128
+"""Readings of sources that are kept for statements to come; each takes up to 100 kB."""
+
+
+@lru_cache(maxsize=READINGS_MAX)
+def _reading(source: Source, number: int) -> View:
+    """One of the readings of a source that a statement may hold; naming all columns anew takes long."""
+    del number  # It tells one from another.
+    return source.view()
+
+
 class Writer:
     """Writes the statement of a tree for a database, for callers who see some units or all."""
 
@@ -146,6 +268,26 @@ class Writer:
         self._dialect = dialect
         self._sites = sites
         self._units = units
+        self._views: dict[str, int] = {}
+        """How many readings of each source there are so far."""
+        self._named = 0
+
+    def view(self, source: Source) -> View:
+        """A reading of a source, with names that no other one in the statement has."""
+        number = self._views.get(source.name, 0)
+        self._views[source.name] = number + 1
+        return _reading(source, number)
+
+    def named(
+        self, statement: Select[Any], types: Mapping[str, TypeEngine[Any]]
+    ) -> tuple[FromClause, dict[str, ColumnElement[Any]]]:
+        """A statement as a table, and its columns, written out: SQLAlchemy takes long to make them of a table."""
+        self._named += 1
+        name = f"t{self._named}"
+        columns: dict[str, ColumnElement[Any]] = {
+            column: literal_column(f'{name}."{column}"', type_) for column, type_ in types.items()
+        }
+        return statement.subquery(name), columns
 
     def statement(self, roots: Sequence[Piece]) -> Select[Any]:
         """One row, a text for each root; JSON null where what it tells of does not exist."""
@@ -176,13 +318,10 @@ class Writer:
     def _of_row(self, piece: "Piece | Part", row: _Row) -> ColumnElement[str]:
         """What the row itself holds."""
         match piece:
-            case Value(column=column, names=names):
-                return self._value(row, column, names)
-            case Identified(kind=kind):
-                return _Text().add(f'"{kind}_').add(cast(row.columns["id"], Text)).add('"').whole()
-            case Spliced(column=column, splice=splice):
-                spliced = _Text().add(f"{SPLICE}{splice}:").add(row.columns[column]).add(SPLICE).whole()
-                return self._or_null(row, column, spliced)
+            case Value(column=column) | Spliced(column=column):
+                return _Told(self._dialect, piece, row.columns[column], is_nullable=column in row.nullable)
+            case Identified():
+                return _Told(self._dialect, piece, row.columns["id"], is_nullable=False)
             case Difference(column=column, less=less):
                 difference = self._dialect.difference_text(row.columns[column], row.columns[less])
                 return _Text().add('"').add(func.coalesce(difference, constant(MARK))).add('"').whole()
@@ -203,36 +342,6 @@ class Writer:
                 text.add(write(piece))
         return text.add("}").whole()
 
-    def _value(self, row: _Row, column: str, names: tuple[tuple[Any, str], ...]) -> ColumnElement[str]:
-        at = row.columns[column]
-        if names:
-            told = [(at == literal_column(_literal(value)), constant(f'"{name}"')) for value, name in names]
-            return case(*told, else_=constant("null"))
-        return self._or_null(row, column, self._written(at))
-
-    def _or_null(self, row: _Row, column: str, text: ColumnElement[str]) -> ColumnElement[str]:
-        return func.coalesce(text, constant("null")) if column in row.nullable else text
-
-    def _written(self, at: ColumnElement[Any]) -> ColumnElement[str]:
-        """A value as JSON, by its column's type; null where it is."""
-        match at.type:
-            case Money():
-                return _Text().add('"').add(self._dialect.money_text(at)).add('"').whole()
-            case Instant():
-                return _Text().add('"').add(self._dialect.instant_text(at)).add('"').whole()
-            case Flag() | Boolean():
-                return case(
-                    (at.is_(None), literal_column("NULL", Text())), (at, constant("true")), else_=constant("false")
-                )
-            case Identifier() | Date() | Plain():
-                return _Text().add('"').add(cast(at, Text)).add('"').whole()
-            case Integer() | BigInteger() | SmallInteger():
-                return cast(at, Text)
-            case Text():
-                return self._dialect.quoted(at)
-            case _:
-                return _Text().add('"').add(cast(at, Text)).add('"').whole()
-
     def _bind(self, site: int) -> Bind:
         """Binds a site's values, from its first one on."""
         number = -1
@@ -246,16 +355,14 @@ class Writer:
 
     def _visible(self, unit_id: ColumnElement[int]) -> ColumnElement[bool]:
         """Whether a row is in a business unit that exists for the caller."""
-        named = t.units.alias()
         match self._units:
             case UnitsForm.ALL:
                 return true()
             case UnitsForm.ONE:
-                name = given(UNITS, Words)
-                return unit_id == select(named.c.id).where(named.c.name == name).scalar_subquery()
+                return unit_id == _THE_UNIT
             case UnitsForm.SOME:
                 names = given(UNITS, Listed(Words))
-                return unit_id.in_(select(named.c.id).where(self._dialect.among(named.c.name, names)))
+                return unit_id.in_(select(_NAMED.c.id).where(self._dialect.among(_NAMED.c.name, names)))
 
     def _there(self, view: View) -> list[ColumnElement[bool]]:
         return [self._visible(view.unit_id), *([] if view.only is None else [view.only])]
@@ -272,7 +379,7 @@ class Writer:
         return _Row(view.columns, nullable, [view.own, *[join.table for join in view.joins]])
 
     def _found(self, piece: Found) -> ColumnElement[str]:
-        view = piece.source.view()
+        view = self.view(piece.source)
         form: Any = self._sites[piece.site]
         where = and_(form_sql(self._dialect, view, form, self._bind(piece.site)), *self._there(view))
         made = self._piece(piece.object, self._row_of(view))
@@ -281,13 +388,12 @@ class Writer:
         statement = select(gathered).where(where)
         if self._units is not UnitsForm.ONE and not _names_number(form):
             # Each unit's index is looked into; none has the key alone.
-            every = t.units.alias()
-            tables = every.join(view.tables_of([gathered, where]), view.unit_id == every.c.id)
+            tables = _EVERY.join(view.tables_of([gathered, where]), view.unit_id == _EVERY.c.id)
             return func.coalesce(statement.select_from(tables).scalar_subquery(), constant("null"))
         return func.coalesce(self._scalar(statement, view, None), constant("null"))
 
     def _related(self, piece: Related, row: _Row) -> ColumnElement[str]:
-        view = piece.source.view()
+        view = self.view(piece.source)
         made = self._piece(piece.object, self._row_of(view))
         statement = select(made).where(view.id == row.columns[piece.by], *self._there(view))
         missing = constant("null" if piece.is_nullable else MARK)
@@ -295,10 +401,10 @@ class Writer:
 
     def _several(self, piece: Several, row: _Row) -> ColumnElement[str]:
         listed = self._dialect.items(row.columns[piece.by])
-        view = piece.source.view()
+        view = self.view(piece.source)
         made = self._piece(piece.object, self._row_of(view))
         tables = listed.join(view.tables_of([made]), and_(view.id == listed.c.number, *self._there(view)))
-        each = select(made.label("piece")).select_from(tables).order_by(listed.c.place).limit(exactly(_ALL))
+        each = select(made.label("piece")).select_from(tables).order_by(listed.c.place).limit(_only(_ALL))
         return self._array(each.correlate(*row.tables), row)
 
     def _latest(self, piece: Latest, row: _Row) -> ColumnElement[str]:
@@ -311,20 +417,20 @@ class Writer:
                 newest.c.balance_type.is_not_distinct_from(kinds.c.balance_type),
             )
             .order_by(newest.c.at.desc(), newest.c.id.desc())
-            .limit(exactly(1))
+            .limit(_only(1))
             .correlate(kinds)
             .scalar_subquery()
         )
-        view = ENTRIES.view()
+        view = self.view(ENTRIES)
         made = self._piece(piece.object, self._row_of(view))
         tables = kinds.join(view.tables_of([made]), view.id == number)
         where = [kinds.c.account_id == row.columns["id"], *self._there(view)]
         each = select(made.label("piece")).select_from(tables).where(*where)
-        each = each.order_by(kinds.c.kind).limit(exactly(_ALL)).correlate(*row.tables)
+        each = each.order_by(kinds.c.kind).limit(_only(_ALL)).correlate(*row.tables)
         return self._array(each, row)
 
     def _before(self, piece: Before, row: _Row) -> ColumnElement[str]:
-        view = ENTRIES.view()
+        view = self.view(ENTRIES)
         form = self._sites[piece.site]
         assert isinstance(form, BeforeForm)
         bind = self._bind(piece.site)
@@ -337,13 +443,13 @@ class Writer:
             *self._there(view),
         ]
         made = self._piece(piece.object, self._row_of(view))
-        statement = select(made).where(*where).order_by(columns["timestamp"].desc(), view.id.desc()).limit(exactly(1))
+        statement = select(made).where(*where).order_by(columns["timestamp"].desc(), view.id.desc()).limit(_only(1))
         return func.coalesce(self._scalar(statement, view, row), constant("null"))
 
     def _array(self, each: Select[Any], row: _Row | None) -> ColumnElement[str]:
         """The pieces of a statement's rows, in its order, as an array."""
-        pieces = each.subquery()
-        gathered = select(self._dialect.gathered(pieces.c.piece, ",")).select_from(pieces)
+        pieces, columns = self.named(each, {"piece": _TEXT})
+        gathered = select(self._dialect.gathered(columns["piece"], ",")).select_from(pieces)
         del row  # What it is bound to stands in the statement inside.
         inner = func.coalesce(gathered.scalar_subquery(), constant(""))
         return _Text().add("[").add(inner).add("]").whole()
@@ -355,8 +461,7 @@ class Writer:
         if not any(isinstance(part, Rows) for _, part in page.parts) and not any(
             _is_read(fact, form) for fact in facts
         ):
-            nothing: Any = None
-            return self._object(page.parts, lambda part: self._part(part, page, form, row, nothing, {}))
+            return self._object(page.parts, lambda part: self._part(part, page, form, row, {}, {}))
         is_numbered = bool(facts - {Fact.COUNT}) or form.from_end
         picked = self._picked(page, form, row, is_numbered=is_numbered)
         inner = _Row(picked.columns, picked.nullable, picked.tables)
@@ -367,7 +472,7 @@ class Writer:
         }
         if facts & {Fact.START, Fact.END}:
             pieces["cursor"] = self._cursor(page, form, row, inner)
-        labelled = [piece.label(name) for name, piece in pieces.items()]
+        labelled: list[Label[Any]] = [piece.label(name) for name, piece in pieces.items()]
         if is_numbered:
             labelled += [inner.columns["rn"].label("rn"), inner.columns["n"].label("n")]
         written = select(*labelled or [literal_column("1").label("one")]).select_from(*picked.tables)
@@ -376,9 +481,9 @@ class Writer:
             written = written.order_by(place.desc() if form.from_end else place)
         if row is not None:
             written = written.correlate(*row.tables)
-        read = written.subquery()
+        read, columns = self.named(written, {label.name: label.type for label in labelled})
         names = _names(page.parts)
-        whole = self._object(page.parts, lambda part: self._part(part, page, form, row, read, names))
+        whole = self._object(page.parts, lambda part: self._part(part, page, form, row, columns, names))
         if row is None:
             return select(whole).select_from(read).scalar_subquery()
         text = select(whole).select_from(read).correlate(*row.tables).scalar_subquery()
@@ -403,14 +508,14 @@ class Writer:
         page: Page,
         form: WindowForm,
         row: _Row | None,
-        read: FromClause,
+        read: Mapping[str, ColumnElement[Any]],
         names: Mapping[int, str],
     ) -> ColumnElement[str]:
         match part:
             case Rows():
-                gathered = self._dialect.gathered(read.c[names[id(part)]], ",")
-                if "rn" in read.c:
-                    gathered = gathered.filter(read.c.rn <= literal_column(str(form.size)))
+                gathered = self._dialect.gathered(read[names[id(part)]], ",")
+                if "rn" in read:
+                    gathered = gathered.filter(read["rn"] <= literal_column(str(form.size)))
                 return _Text().add("[").add(func.coalesce(gathered, constant(""))).add("]").whole()
             case Facts(fields=fields):
                 return self._object(fields, lambda fact: self._fact(fact, page, form, row, read))
@@ -419,7 +524,9 @@ class Writer:
             case _:
                 return self._beside(part, page, form, row)
 
-    def _fact(self, fact: Fact, page: Page, form: WindowForm, row: _Row | None, read: FromClause) -> ColumnElement[str]:
+    def _fact(
+        self, fact: Fact, page: Page, form: WindowForm, row: _Row | None, read: Mapping[str, ColumnElement[Any]]
+    ) -> ColumnElement[str]:
         size: ColumnElement[int] = literal_column(str(form.size))
         match fact:
             case Fact.COUNT:
@@ -434,13 +541,13 @@ class Writer:
                 return case(*[(each, constant("true")) for each in more], else_=constant("false"))
             case Fact.START | Fact.END:
                 is_first = (fact is Fact.START) != form.from_end
-                last = self._dialect.least(read.c.n, size)
-                of_page = [read.c.rn <= size, read.c.rn == (literal_column("1") if is_first else last)]
-                return func.coalesce(func.max(read.c.cursor).filter(*of_page), constant("null"))
+                last = self._dialect.least(read["n"], size)
+                of_page = [read["rn"] <= size, read["rn"] == (literal_column("1") if is_first else last)]
+                return func.coalesce(func.max(read["cursor"]).filter(*of_page), constant("null"))
 
     def _beside(self, part: Part, page: Page, form: WindowForm, row: _Row | None) -> ColumnElement[str]:
         """What is told of all that matches, whatever the page."""
-        view = page.source.view()
+        view = self.view(page.source)
         where = [form_sql(self._dialect, view, form.condition, self._bind(page.site)), *self._there(view)]
         if page.link is not None:
             assert row is not None
@@ -478,7 +585,7 @@ class Writer:
             return self._piece(piece, inner)
 
         pieces = select(self._object(each.fields, write).label("piece")).select_from(totals)
-        return self._array(pieces.order_by(totals.c.currency).limit(exactly(_ALL)), row)
+        return self._array(pieces.order_by(totals.c.currency).limit(_only(_ALL)), row)
 
     def _cursor(self, page: Page, form: WindowForm, outer: _Row | None, row: _Row) -> ColumnElement[str]:
         """A row's place in its list, as app.domain.cursors writes it."""
@@ -502,7 +609,7 @@ class Writer:
 
     def _goes_on(self, page: Page, form: WindowForm, row: _Row | None, *, towards_end: bool) -> ColumnElement[bool]:
         """Whether there are rows at a page's given edge, or behind it."""
-        view = page.source.view()
+        view = self.view(page.source)
         bind = self._bind(page.site)
         where = [form_sql(self._dialect, view, form.condition, bind), *self._there(view)]
         field, descending = form.order
@@ -525,19 +632,22 @@ class Writer:
         limit = form.size + 1 if is_numbered else form.size
         window = _Window(self, page, form, sorted(names), limit)
         if row is not None and page.link is not None:
-            view = page.source.view()
+            view = self.view(page.source)
             owner = view.links[page.link]
             rows = window.first(view, owner == row.columns["id"]).correlate(*row.tables)
         else:
             view, rows = window.over_all()
         nullable = frozenset(name for name in names if getattr(view.columns[name], "nullable", True))
-        picked = rows.subquery()
+        types = {name: view.columns[name].type for name in sorted(names)}
+        picked, columns = self.named(rows, types)
         if not is_numbered:
-            return _Row(dict(picked.c.items()), nullable, [picked])
-        ordered = in_order(picked.c, form.order.field, descending=form.order.descending != form.from_end)
+            return _Row(columns, nullable, [picked])
+        ordered = in_order(columns, form.order.field, descending=form.order.descending != form.from_end)
         place = func.row_number().over(order_by=ordered).label("rn")
-        counted = select(*picked.c, place, func.count().over().label("n")).select_from(picked).subquery()
-        return _Row(dict(counted.c.items()), nullable, [counted])
+        numbered = [column.label(name) for name, column in columns.items()]
+        numbered += [place, func.count().over().label("n")]
+        counted, columns = self.named(select(*numbered).select_from(picked), {**types, "rn": _NUMBER, "n": _NUMBER})
+        return _Row(columns, nullable, [counted])
 
 
 class _Window:
@@ -553,26 +663,27 @@ class _Window:
     def over_all(self) -> tuple[View, Select[Any]]:
         """The rows of a page over all that the caller may see, and the view that tells of their columns."""
         of, form, source = self._of, self._form, self._page.source
-        view = source.view()
+        view = of.view(source)
         if form.names_accounts:
             roots = given(site_name(self._page.site, ROOTS), Listed(Number))
             parents = of._dialect.each(roots)  # noqa: SLF001 - one mechanism in two classes.
-            return view, self._merged(parents)
+            return view, self._merged(view, parents)
         if of._units is UnitsForm.ONE:  # noqa: SLF001
             owner = view.walked_unit_id(form.narrowed, form.order.field)
             return view, self.first(view, of._visible(owner), is_seen=True)  # noqa: SLF001
         if of._units is UnitsForm.ALL and form.order.field == "id" and not form.narrowed:  # noqa: SLF001
             return view, self.first(view, true(), is_seen=True)
-        every = t.units.alias()
-        parents = select(every.c.id.label("key")).where(of._visible(every.c.id)).subquery("each_unit")  # noqa: SLF001
-        return view, self._merged(parents)
+        parents = select(_EVERY.c.id.label("key")).where(of._visible(_EVERY.c.id)).subquery("each_unit")  # noqa: SLF001
+        return view, self._merged(view, parents)
 
-    def _merged(self, parents: FromClause) -> Select[Any]:
+    def _merged(self, view: View, parents: FromClause) -> Select[Any]:
         """One ordered walk for each parent, merged."""
-        merged = self._of._dialect.first_of_each(parents, self).subquery()  # noqa: SLF001
+        types = {name: column.type for name, column in view.columns.items() if name in self._names}
+        merged, columns = self._of.named(self._of._dialect.first_of_each(parents, self), types)  # noqa: SLF001
         field, descending = self._form.order
-        ordered = in_order(merged.c, field, descending=descending != self._form.from_end)
-        return select(*[merged.c[name] for name in self._names]).order_by(*ordered).limit(exactly(self._limit))
+        ordered = in_order(columns, field, descending=descending != self._form.from_end)
+        picked = [columns[name].label(name) for name in self._names]
+        return select(*picked).select_from(merged).order_by(*ordered).limit(_only(self._limit))
 
     def first(self, view: View, owned: ColumnElement[bool], *, is_seen: bool = False) -> Select[Any]:
         return self._first(view, [view.columns[name].label(name) for name in self._names], owned, is_seen=is_seen)
@@ -591,7 +702,7 @@ class _Window:
             where.append(beyond(view, field, bind, descending=not descending))
         order = order_by(view, form.order, descending=descending != form.from_end)
         tables = view.tables_of([*columns, *where, *order])
-        return select(*columns).select_from(tables).where(*where).order_by(*order).limit(exactly(self._limit))
+        return select(*columns).select_from(tables).where(*where).order_by(*order).limit(_only(self._limit))
 
     def _owner(self, view: View) -> tuple[ColumnElement[int], bool]:
         if self._form.names_accounts:
@@ -599,17 +710,17 @@ class _Window:
         return view.walked_unit_id(self._form.narrowed, self._form.order.field), True
 
     def selected(self, parents: FromClause) -> Select[Any]:
-        view = self._page.source.view()
+        view = self._of.view(self._page.source)
         owner, is_seen = self._owner(view)
         return self.first(view, owner == parents.c.key, is_seen=is_seen).correlate(parents)
 
     def numbered(self, parents: FromClause) -> Select[Any]:
-        view = self._page.source.view()
+        view = self._of.view(self._page.source)
         owner, is_seen = self._owner(view)
         return self._first(view, [view.id], owner == parents.c.key, is_seen=is_seen).correlate(parents)
 
     def all_among(self, numbers: Select[Any], parents: FromClause) -> Select[Any]:
-        view = self._page.source.view()
+        view = self._of.view(self._page.source)
         columns = [view.columns[name].label(name) for name in self._names]
         joined = parents.join(view.tables_of(columns), view.id.in_(numbers))
         return select(parents.c.key.label("key"), *columns).select_from(joined)

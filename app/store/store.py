@@ -15,7 +15,7 @@ from app.domain.balances import NewEntry, Position, Step
 from app.domain.records import Entry
 from app.domain.refusals import Code, Refusal
 from app.store.accounts import Accounts
-from app.store.answers import Answers, Asked
+from app.store.answers import Answers, Asked, units_form
 from app.store.balances import Balances, recorded
 from app.store.closings import Closings
 from app.store.dialects import Dialect
@@ -155,6 +155,10 @@ class Store:
         None where the database can't write it, and it is to be asked for in the other way. Raises as `reading` does.
         """
         return await self._answers.of(asked, units, forms, values)
+
+    def statement(self, asked: Asked, units: Units, forms: Sequence[SiteForm]) -> str:
+        """The SQL by which that is answered, without values."""
+        return self._answers.statement(asked, units_form(units)[0], forms).sql
 
     async def positions_seen(self, units: Units, accounts: Collection[int]) -> dict[int, Position]:
         """Where accounts that exist for a caller were last seen to stand; read where it is not remembered.

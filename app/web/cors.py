@@ -14,7 +14,7 @@ PREFLIGHT_SECONDS = 600
 METHODS = b"GET, POST"
 REQUEST_HEADERS = (
     b"Accept, Authorization, Content-Type, Idempotency-Key, X-Request-Id, GraphQL-Require-Preflight, "
-    b"Apollo-Require-Preflight, X-Apollo-Operation-Name"
+    b"Apollo-Require-Preflight, X-Apollo-Operation-Name, GraphQL-Cost, GraphQL-Plan"
 )
 ANSWER_HEADERS = b"X-Request-Id, Retry-After, Idempotency-Replayed"
 

@@ -157,7 +157,7 @@ class GraphQLView:
             await _send(send, media, _failed())
             return
         try:
-            asked = with_key(await self._asked(scope, receive), headers)
+            asked = _with_wishes(with_key(await self._asked(scope, receive), headers), headers)
         except ClientGoneError:
             return
         except Refusal as refusal:
@@ -167,8 +167,6 @@ class GraphQLView:
         except Exception:  # noqa: BLE001 - as above.
             await _send(send, media, _failed())
             return
-        if b"graphql-cost" in headers:
-            asked = asked._replace(wants_cost=headers[b"graphql-cost"] == b"report")
         if media is Media.EVENTS and self._stream is not None:
             at_hand().name = asked.operation_name
             await self._stream(asked, caller, receive, send, mutations=mutations)
@@ -297,6 +295,15 @@ def joined_headers(pairs: list[tuple[bytes, bytes]]) -> Headers:
         for name, value in pairs:
             headers[name] = headers[name] + b", " + value if name in headers else value
     return headers
+
+
+def _with_wishes(asked: Asked, headers: Headers) -> Asked:
+    """A request, and what its answer is to tell of itself."""
+    if b"graphql-cost" in headers:
+        asked = asked._replace(wants_cost=headers[b"graphql-cost"] == b"report")
+    if b"graphql-plan" in headers:
+        asked = asked._replace(wants_plan=headers[b"graphql-plan"] == b"show")
+    return asked
 
 
 def _has_query(query_string: bytes) -> bool:

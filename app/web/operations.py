@@ -5,6 +5,8 @@ from collections.abc import AsyncGenerator, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
+import orjson
+
 from app.domain.callers import Caller
 from app.domain.refusals import Code, Refusal
 
@@ -22,6 +24,8 @@ class Asked(NamedTuple):
     """Whether the answer tells what it costs."""
     idempotency_key: str | None = None
     """The client's key: whoever asks the same again with it gets the same answer, and nothing is done twice."""
+    wants_plan: bool = False
+    """Whether the answer tells how its fields were answered, where that is allowed."""
 
 
 class Answered(NamedTuple):
@@ -38,10 +42,9 @@ class Answered(NamedTuple):
     is_replay: bool = False
     """Whether nothing was done, as this is what was answered before."""
 
-    def with_cost(self, cost: int, maximum: int) -> "Answered":
-        """The same answer, which tells what the operation costs."""
-        told = f',"extensions":{{"cost":{{"estimate":{cost},"maximum":{maximum}}}}}}}'
-        return self._replace(body=self.body[:-1] + told.encode("ascii"))
+    def with_extensions(self, told: Mapping[str, Any]) -> "Answered":
+        """The same answer, which tells of the operation beside its data."""
+        return self._replace(body=b'%b,"extensions":%b}' % (self.body[:-1], orjson.dumps(told)))
 
 
 class OutcomeUnknown(asyncio.CancelledError):

@@ -28,6 +28,7 @@ from schema.execution.documents import ERRORS_MAX, Documents, Operation, Unsound
 from schema.execution.limits import OperationLimits
 from schema.execution.plans import Direct, Plan, Plans, Resolved, Root, Stored, whole
 from schema.execution.roots import check_one_root
+from schema.execution.ways import Ways
 
 _log = structlog.get_logger("balance_gateway")
 
@@ -45,6 +46,7 @@ class Runner:
 
     is_schema_told: whether operations may ask for the schema itself, and errors suggest names of it.
     with_plans: whether what stands in the store is written by the database; else resolvers answer everything.
+    shows_plans: whether a client is told how its operation was answered.
     """
 
     def __init__(
@@ -56,9 +58,11 @@ class Runner:
         rates: Rates | None = None,
         is_schema_told: bool = True,
         with_plans: bool = True,
+        shows_plans: bool = False,
     ) -> None:
         self._schema = schema
         self._plans = Plans(schema) if with_plans else None
+        self._shows_plans = shows_plans
         self._context_of = context_of
         self._limits = limits or OperationLimits()
         self._rates = rates
@@ -80,8 +84,7 @@ class Runner:
         operation, variables, cost = prepared
         if operation.is_subscription:
             return _refused(Code.BAD_REQUEST, [_plain(Refusal(Code.BAD_REQUEST, "A subscription needs a stream."))])
-        answer = await self._answered(asked, operation, variables, caller)
-        return answer.with_cost(cost, self._limits.cost) if asked.wants_cost else answer
+        return await self._told_of(asked, operation, variables, cost, caller)
 
     async def subscribe(
         self, asked: Asked, caller: Caller, *, mutations: bool
@@ -95,8 +98,7 @@ class Runner:
             return prepared
         operation, variables, cost = prepared
         if not operation.is_subscription:
-            answer = await self._answered(asked, operation, variables, caller)
-            return answer.with_cost(cost, self._limits.cost) if asked.wants_cost else answer
+            return await self._told_of(asked, operation, variables, cost, caller)
         try:
             executor = self._executor(operation, variables, self._context_of(caller), None)
             begun = create_source_event_stream(executor)
@@ -136,13 +138,28 @@ class Runner:
         # One listener that goes away does not cancel what others wait for.
         return (await asyncio.shield(made)).body
 
+    async def _told_of(
+        self, asked: Asked, operation: Operation, variables: VariableValues, cost: int, caller: Caller
+    ) -> Answered:
+        """The answer to an operation, and beside it what else was asked of it."""
+        ways = Ways(self._schema, operation, variables) if asked.wants_plan and self._shows_plans else None
+        answer = await self._answered(asked, operation, variables, caller, ways)
+        if ways is None and not asked.wants_cost:
+            return answer
+        told: dict[str, Any] = {}
+        if asked.wants_cost:
+            told["cost"] = {"estimate": cost, "maximum": self._limits.cost}
+        if ways is not None:
+            told["plan"] = ways.told()
+        return answer.with_extensions(told)
+
     async def _answered(
-        self, asked: Asked, operation: Operation, variables: VariableValues, caller: Caller
+        self, asked: Asked, operation: Operation, variables: VariableValues, caller: Caller, ways: Ways | None
     ) -> Answered:
         """The answer to an operation. One that writes is not torn when nobody waits for it any more."""
         if not operation.is_mutation:
-            return await self._executed(operation, variables, caller, None)
-        writing = asyncio.ensure_future(self._written(asked, operation, variables, caller))
+            return await self._executed(operation, variables, caller, None, ways=ways)
+        writing = asyncio.ensure_future(self._written(asked, operation, variables, caller, ways))
         self._writing.add(writing)
         writing.add_done_callback(self._writing.discard)
         try:
@@ -150,15 +167,17 @@ class Runner:
         except asyncio.CancelledError as cancelled:
             raise OutcomeUnknown from cancelled
 
-    async def _written(self, asked: Asked, operation: Operation, variables: VariableValues, caller: Caller) -> Answered:
+    async def _written(
+        self, asked: Asked, operation: Operation, variables: VariableValues, caller: Caller, ways: Ways | None
+    ) -> Answered:
         """The answer to a mutation; to one with a key that was answered before, the same again."""
         if asked.idempotency_key is None:
-            return await self._executed(operation, variables, caller, None)
+            return await self._executed(operation, variables, caller, None, ways=ways)
         try:
             return await self._onces.answer(
                 asked,
                 self._context_of(caller),
-                lambda context: self._executed(operation, variables, caller, None, context),
+                lambda context: self._executed(operation, variables, caller, None, context, ways=ways),
             )
         except Refusal as refusal:
             return _refused(refusal.code, [_plain(refusal)])
@@ -245,12 +264,17 @@ class Runner:
         caller: Caller,
         root: Any,
         context: Context | None = None,
+        *,
+        ways: Ways | None = None,
     ) -> Answered:
         context = context or self._context_of(caller)
         try:
             if root is None and self._plans is not None:
-                answered = await self._planned(self._plans.of(operation, variables), operation, variables, context)
+                plan = self._plans.of(operation, variables)
+                answered = await self._planned(plan, operation, variables, context)
                 if answered is not None:
+                    if ways is not None:
+                        ways.went(plan, context)
                     return answered
             data, errors = await self._resolved(operation, variables, context, root)
         except Exception as error:  # noqa: BLE001 - the last line of defence.

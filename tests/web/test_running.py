@@ -139,6 +139,19 @@ def test_the_cost_is_told_to_who_asks_for_it() -> None:
     assert [asked.wants_cost for asked in run.asked] == [True, False, False]
 
 
+def test_the_plan_is_told_to_who_asks_for_it() -> None:
+    run = FakeRun()
+    with serving(GraphQLView(run, FakeCallers())) as served:
+        served.post({"query": "{a}"}, ("GraphQL-Plan", "show"), ("GraphQL-Cost", "report"))
+        served.post({"query": "{a}"}, ("GraphQL-Plan", "other"))
+        served.post({"query": "{a}"})
+    assert [(asked.wants_plan, asked.wants_cost) for asked in run.asked] == [
+        (True, True),
+        (False, False),
+        (False, False),
+    ]
+
+
 def test_a_large_body_is_read_like_a_small_one() -> None:
     run = FakeRun()
     values = ["x" * 100] * (LARGE_BODY // 100)
