@@ -109,18 +109,14 @@ def form_fault(item: Item, rules: BatchRules, now: datetime) -> Rejected | None:
 
 def _is_plain(item: Item) -> bool:
     """Whether nothing is wrong with an item's texts and amounts, seen at once: most items are so."""
-    texts_of = (item.account_ext_id, item.communication_number, item.requester)
-    return (
-        item.balance_at is not None
-        and item.equivalent_value is None
-        and all(texts_of)
-        and max(map(len, texts_of)) <= REQUESTER_MAX
-        and not any(map(str.isspace, texts_of))
-        and len(item.balance_type or "") <= TEXT_MAX
-        and len(item.business_unit or "") <= TEXT_MAX
-        and texts.allowed("".join((*texts_of, item.balance_type or "", item.business_unit or "")))
-        and money.fault(item.value) is None
-    )
+    account, number, requester, value, moment, kind, unit, equivalent, _ = item
+    if moment is None or equivalent is not None or not (account and number and requester):
+        return False
+    text = f"{account}{number}{requester}{kind or ''}{unit or ''}"
+    # Whoever has all of them within the shortest limit has each; what is blank begins with a space, or is not allowed.
+    is_short = len(text) <= REQUESTER_MAX
+    begins = account[0] != " " and number[0] != " " and requester[0] != " "
+    return is_short and begins and texts.allowed(text) and money.fault(value) is None
 
 
 def _missing(item: Item) -> Rejected | None:

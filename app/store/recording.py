@@ -120,9 +120,9 @@ def holders_asked(wanted: Sequence[tuple[int, str]]) -> dict[str, Any]:
     """What that statement is given for numbers, each with its business unit."""
     numbers = [number for _, number in wanted]
     return {
-        "units": listed([unit_id for unit_id, _ in wanted]),
-        "folded": listed([number.casefold() for number in numbers]),
-        "numbers": listed(numbers),
+        "units": listed([unit_id for unit_id, _ in wanted], "bigint"),
+        "folded": listed(list(map(str.casefold, numbers)), "text"),
+        "numbers": listed(numbers, "text"),
     }
 
 
@@ -181,29 +181,39 @@ def parameters(
         [_units(position.thresholds.high) for position in seen],
         [position.external_id for position in seen],
     ]
-    columns = [column[0] if len(entries) == 1 else listed(column) for column in columns]
+    if len(entries) == 1:
+        columns = [column[0] for column in columns]
+    else:
+        columns = list(map(listed, columns, (*_GIVEN.values(), *_SEEN.values())))
     return {str(place): column for place, column in enumerate([*columns, now, by], 1)}
 
 
-def listed(values: Sequence[Any]) -> str | None:
+def listed(values: Sequence[Any], type_: str) -> str | None:
     """A list as PostgreSQL writes one; None for one of missing values alone, which is as a shorter list."""
-    told = [_TOLD[type(value)](value) for value in values]
-    return None if all(each == "NULL" for each in told) else f"{{{','.join(told)}}}"
+    if not values or values.count(None) == len(values):
+        return None
+    match type_:
+        case "text":
+            told = map(_quoted, values)
+        case "boolean":
+            told = map(_FLAGS.__getitem__, values)
+        case "timestamptz":
+            told = map(datetime.isoformat, values)
+        case _:
+            told = map(_NULL.get, values, map(str, values)) if None in values else map(str, values)
+    return f"{{{','.join(told)}}}"
 
 
-def _quoted(text: str) -> str:
+def _quoted(text: str | None) -> str:
+    if text is None:
+        return "NULL"
     if '"' in text or "\\" in text:
         text = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{text}"'
 
 
-_TOLD: Mapping[type, Callable[[Any], str]] = {
-    type(None): lambda _value: "NULL",
-    bool: lambda value: "t" if value else "f",
-    int: str,
-    str: _quoted,
-    datetime: datetime.isoformat,
-}
+_FLAGS = {True: "t", False: "f"}
+_NULL: Mapping[Any, str] = {None: "NULL"}
 
 
 def _units(amount: Any) -> int | None:
