@@ -53,8 +53,27 @@ async def test_a_kill_at_each_place_of_a_batch(prepared_url: str, tmp_path: Path
     assert await invariants.violations(prepared_url, told) == []
 
 
-@pytest.mark.parametrize("seed", range(2))
-async def test_a_kill_at_a_random_moment(prepared_url: str, tmp_path: Path, seed: int) -> None:
+@pytest.mark.parametrize("place", ["K1", "K5", "K6"])
+async def test_a_kill_at_each_place_of_a_batch_without_a_key(prepared_url: str, tmp_path: Path, place: str) -> None:
+    """PostgreSQL records it by one statement, in which there is no place of ours."""
+    settings = {**QUIET, "FAULT": f"{place}:1"}
+    batch = items("n", 5)
+    with GatewayProcess(prepared_url, tmp_path, settings, PROGRAM) as gateway:
+        assert asked(gateway, REGISTER, items=batch) is None
+        assert gateway.ended() == -9
+        assert f"reached {place}" in gateway.log()
+    is_there = COMMITTED[place]
+    told = invariants.Told(amounts(batch) if is_there else {}, rejected=[] if is_there else amounts(batch))
+    assert await invariants.violations(prepared_url, told) == []
+    after = Gateway(prepared_url)
+    again = (await after.ask(REGISTER, items=batch)).sound()["registerBatchAccountBalances"]["results"]
+    assert [each["errorCode"] for each in again] == ["O005" if is_there else None] * 5
+    await after.store.close()
+    assert await invariants.violations(prepared_url, invariants.Told(amounts(batch), batches=[amounts(batch)])) == []
+
+
+@pytest.mark.parametrize(("seed", "has_key"), [(0, True), (1, False)], ids=["with keys", "without keys"])
+async def test_a_kill_at_a_random_moment(prepared_url: str, tmp_path: Path, seed: int, *, has_key: bool) -> None:
     """K4 too: four clients write without pause, and the kill comes wherever they are."""
     chance = random.Random(seed)
     accepted: dict[str, int] = {}
@@ -68,7 +87,7 @@ async def test_a_kill_at_a_random_moment(prepared_url: str, tmp_path: Path, seed
                 prefix = f"{client}-{number}"
                 batch = items(prefix, 5)
                 sent.append(amounts(batch))
-                told = asked(gateway, REGISTER, prefix, items=batch)
+                told = asked(gateway, REGISTER, prefix if has_key else None, items=batch)
                 if told is None:
                     unknown.append(prefix)
                     return
@@ -90,8 +109,13 @@ async def test_a_kill_at_a_random_moment(prepared_url: str, tmp_path: Path, seed
     after = Gateway(prepared_url)
     for prefix in unknown:
         batch = items(prefix, 5)
-        body, _ = await once(after, REGISTER, prefix, items=batch)
-        assert [each["errorCode"] for each in body["data"]["registerBatchAccountBalances"]["results"]] == [None] * 5
+        if has_key:
+            body, _ = await once(after, REGISTER, prefix, items=batch)
+        else:
+            body = (await after.ask(REGISTER, items=batch)).body
+        results = body["data"]["registerBatchAccountBalances"]["results"]
+        outcomes = {(each["errorCode"], each["sameContent"]) for each in results}
+        assert outcomes in ([{(None, None)}] if has_key else [{(None, None)}, {("O005", True)}])
         accepted.update(amounts(batch))
     await after.store.close()
     assert await invariants.violations(prepared_url, invariants.Told(accepted, batches=sent)) == []

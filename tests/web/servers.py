@@ -5,7 +5,7 @@ import json
 import socket
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO, NamedTuple
 
 import uvicorn
@@ -64,7 +64,9 @@ class Served:
                 connection.putheader(name, value)
             if body is not None and not names & {"content-length", "transfer-encoding"}:
                 connection.putheader("Content-Length", str(len(body)))
-            connection.endheaders(body)
+            # An answer may come before all was sent, and the connection be ended then.
+            with suppress(BrokenPipeError, ConnectionResetError):
+                connection.endheaders(body)
             response = connection.getresponse()
             received = {name.lower(): value for name, value in response.getheaders()}
             return Reply(response.status, received, response.read())
