@@ -792,25 +792,25 @@ class Answers:
 
     def statement(self, asked: Asked, units: UnitsForm, forms: Sequence[SiteForm]) -> Compiled:
         """The statement for what is asked; made once for each form."""
-        key = (units, forms)
-        found = asked.statements.get(key)
-        if found is None:
-            made = Writer(self._dialect, forms, units).statement(asked.roots)
-            found = asked.statements[key] = compiled(made, self._driver)
-            if len(asked.statements) > STATEMENTS_MAX:
-                asked.statements.popitem(last=False)
-            self._keep(asked, key, len(found.sql))
-        return found
+        found = asked.statements.get((units, forms))
+        return self._keep(asked, (units, forms), self._made(asked, units, forms)) if found is None else found
 
-    def _keep(self, asked: Asked, key: Hashable, size: int) -> None:
-        self._kept.append((ref(asked), key, size))
-        self._characters += size
+    def _made(self, asked: Asked, units: UnitsForm, forms: Sequence[SiteForm]) -> Compiled:
+        return compiled(Writer(self._dialect, forms, units).statement(asked.roots), self._driver)
+
+    def _keep(self, asked: Asked, key: Hashable, made: Compiled) -> Compiled:
+        asked.statements[key] = made
+        if len(asked.statements) > STATEMENTS_MAX:
+            asked.statements.popitem(last=False)
+        self._kept.append((ref(asked), key, len(made.sql)))
+        self._characters += len(made.sql)
         while self._characters > CHARACTERS_MAX:
             owner, oldest, size = self._kept.popleft()
             self._characters -= size
             known = owner()
             if known is not None:
                 known.statements.pop(oldest, None)
+        return made
 
     async def of(
         self, asked: Asked, units: Units, forms: Sequence[SiteForm], values: Mapping[str, Any]
@@ -818,7 +818,8 @@ class Answers:
         """The text of each root; None where it holds a mark."""
         form, names = units_form(units)
         if asked.reads > LARGE_READS and (form, forms) not in asked.statements:
-            statement = await asyncio.to_thread(self.statement, asked, form, forms)
+            made = await asyncio.to_thread(self._made, asked, form, forms)
+            statement = self._keep(asked, (form, forms), made)
         else:
             statement = self.statement(asked, form, forms)
         self.heard(statement.sql)
