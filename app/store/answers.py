@@ -5,10 +5,12 @@ calendar, a key that several records have) holds a mark instead; who reads it as
 which knows what to say.
 """
 
-from collections import OrderedDict
+import asyncio
+from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
+from weakref import ref
 
 from sqlalchemy import (
     BigInteger,
@@ -78,6 +80,10 @@ MARK = "\x01"
 """What no JSON text holds: the answer is to be made in the other way."""
 STATEMENTS_MAX = 64
 """Statements that are kept for one question; each page size makes one."""
+CHARACTERS_MAX = 16_000_000
+"""Of all statements that are kept; then the oldest one is made anew when it is asked for."""
+LARGE_READS = 20
+"""Readings in a question whose statement is made in a thread, so that nobody else waits for that."""
 
 SPLICE = "\x02"
 """Begins and ends a place where something is put in: the splice's number, a colon, and the value."""
@@ -761,10 +767,12 @@ def _names(parts: Sequence[tuple[str, Part]]) -> Mapping[int, str]:
 class Asked:
     """Roots that are asked for together, again and again: each is known by itself, not by what it says."""
 
-    __slots__ = ("roots", "statements")
+    __slots__ = ("__weakref__", "reads", "roots", "statements")
 
-    def __init__(self, roots: Sequence[Piece]) -> None:
+    def __init__(self, roots: Sequence[Piece], reads: int = 0) -> None:
+        """`reads` says how many readings of sources there are in it, more or less."""
         self.roots = tuple(roots)
+        self.reads = reads
         self.statements: OrderedDict[Hashable, Compiled] = OrderedDict()
         """Those that were made for it, by the forms of its sites and of the caller's units."""
 
@@ -776,26 +784,44 @@ class Answers:
         self._dialect = dialect
         self._driver = driver
         self._lanes = lanes
+        self._kept: deque[tuple[ref[Asked], Hashable, int]] = deque()
+        """Whose statements were made, in this order, and how long each is; whoever asked may be gone."""
+        self._characters = 0
         self.heard: Callable[[str], None] = lambda _sql: None
         """Told each statement before it is asked, for whoever counts them."""
 
     def statement(self, asked: Asked, units: UnitsForm, forms: Sequence[SiteForm]) -> Compiled:
         """The statement for what is asked; made once for each form."""
-        key = (units, forms)
-        found = asked.statements.get(key)
-        if found is None:
-            made = Writer(self._dialect, forms, units).statement(asked.roots)
-            found = asked.statements[key] = compiled(made, self._driver)
-            if len(asked.statements) > STATEMENTS_MAX:
-                asked.statements.popitem(last=False)
-        return found
+        found = asked.statements.get((units, forms))
+        return self._keep(asked, (units, forms), self._made(asked, units, forms)) if found is None else found
+
+    def _made(self, asked: Asked, units: UnitsForm, forms: Sequence[SiteForm]) -> Compiled:
+        return compiled(Writer(self._dialect, forms, units).statement(asked.roots), self._driver)
+
+    def _keep(self, asked: Asked, key: Hashable, made: Compiled) -> Compiled:
+        asked.statements[key] = made
+        if len(asked.statements) > STATEMENTS_MAX:
+            asked.statements.popitem(last=False)
+        self._kept.append((ref(asked), key, len(made.sql)))
+        self._characters += len(made.sql)
+        while self._characters > CHARACTERS_MAX:
+            owner, oldest, size = self._kept.popleft()
+            self._characters -= size
+            known = owner()
+            if known is not None:
+                known.statements.pop(oldest, None)
+        return made
 
     async def of(
         self, asked: Asked, units: Units, forms: Sequence[SiteForm], values: Mapping[str, Any]
     ) -> list[bytes | None]:
         """The text of each root; None where it holds a mark."""
         form, names = units_form(units)
-        statement = self.statement(asked, form, forms)
+        if asked.reads > LARGE_READS and (form, forms) not in asked.statements:
+            made = await asyncio.to_thread(self._made, asked, form, forms)
+            statement = self._keep(asked, (form, forms), made)
+        else:
+            statement = self.statement(asked, form, forms)
         self.heard(statement.sql)
         row = await self._lanes.row(statement, values if names is None else {**values, UNITS: names})
         return [None if _MARK in text or BEYOND in text else text for text in row]

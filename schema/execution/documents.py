@@ -40,6 +40,10 @@ _ABORTED = "Parsing aborted"
 """What graphql-core says where a limit was reached."""
 
 
+class Planned(dict[tuple[Any, ...], Any]):
+    """How an operation is answered, by the values of the variables that its @skip and @include hang on."""
+
+
 class Operation(NamedTuple):
     """One operation of a valid document, with all that its execution needs of the document."""
 
@@ -49,9 +53,11 @@ class Operation(NamedTuple):
     signatures: list[GraphQLVariableSignature]
     switches: tuple[str, ...]
     """The variables that @skip and @include hang on."""
-    plans: dict[tuple[Any, ...], Any]
-    """How it is answered, by the values of those variables (schema.execution.plans)."""
+    plans: Planned
+    """Its plans (schema.execution.plans)."""
     price: Price
+    tokens: int
+    """Of its document."""
 
     def __hash__(self) -> int:
         return id(self.node)
@@ -179,7 +185,9 @@ def _operations(schema: GraphQLSchema, document: DocumentNode, pricing: Pricing)
             assert len(signatures) == len(read), "the document is valid"
             switches, price = _switches(node, definitions.values()), pricing.price(node, definitions)
             name = node.name.value if node.name else None
-            operations[name] = Operation(node, definitions, fragments, signatures, switches, {}, price)
+            operations[name] = Operation(
+                node, definitions, fragments, signatures, switches, Planned(), price, document.token_count or 0
+            )
     return operations
 
 

@@ -6,8 +6,10 @@ it is resolved: at once, where what its resolver gives is all that is shown of i
 """
 
 import re
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
+from weakref import ref
 
 import orjson
 from graphql import (
@@ -26,7 +28,7 @@ from app.domain.currencies import CURRENCIES, Currency
 from resolvers import declarations as d
 from resolvers import plans as p
 from resolvers.context import Context
-from schema.execution.documents import Operation
+from schema.execution.documents import Operation, Planned
 from schema.execution.selections import TYPENAME, Arguments, Selected, Selections
 from schema.execution.shown import Show, shown
 
@@ -98,7 +100,7 @@ class Plan:
                 self.roots.append(Resolved(selected.key, selected))
             else:
                 self.roots.append(Direct(selected.key, selected, show, selected.arguments()))
-        self.asked = p.Asked(pieces) if pieces else None
+        self.asked = p.Asked(pieces, self._reads) if pieces else None
         self.resolved = self._rest(operation)
         self._constant: list[p.Given | None] = [None] * len(self.sites)
 
@@ -312,6 +314,8 @@ _SPLICED = re.compile(_SPLICE + rb"(\d+):([^" + _SPLICE + rb"]*)" + _SPLICE)
 
 PLANS_MAX = 16
 """Plans that are kept for one operation: as many ways as its @skip and @include may stand."""
+TOKENS_MAX = 200_000
+"""Of the documents of all plans that are kept, each counted as often as it has plans."""
 
 
 class Plans:
@@ -319,6 +323,9 @@ class Plans:
 
     def __init__(self, schema: GraphQLSchema) -> None:
         self._schema = schema
+        self._kept: deque[tuple[ref[Planned], tuple[Any, ...], int]] = deque()
+        """Whose plans were made, in this order, and of how many tokens; the document may be gone."""
+        self._tokens = 0
 
     def of(self, operation: Operation, variables: VariableValues) -> Plan:
         """The plan of an operation, as its @skip and @include stand with the variables."""
@@ -329,7 +336,18 @@ class Plans:
             while len(operation.plans) >= PLANS_MAX:
                 operation.plans.pop(next(iter(operation.plans)))
             operation.plans[stand] = plan
+            self._keep(operation, stand)
         return plan
+
+    def _keep(self, operation: Operation, stand: tuple[Any, ...]) -> None:
+        self._kept.append((ref(operation.plans), stand, operation.tokens))
+        self._tokens += operation.tokens
+        while self._tokens > TOKENS_MAX:
+            owner, oldest, tokens = self._kept.popleft()
+            self._tokens -= tokens
+            known = owner()
+            if known is not None:
+                known.pop(oldest, None)
 
 
 def whole(parts: Sequence[tuple[str, bytes]]) -> bytes:

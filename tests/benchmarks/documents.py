@@ -1,20 +1,28 @@
-"""What a document costs that was never seen: read, checked, validated and priced, against parsed and validated alone.
+"""What a document costs that was never seen: read, validated, priced and planned, against parse and validation alone.
+
+The plan includes the statement, made and compiled for a database. Times are those of this process, not of the clock.
 
 Run it with `python -m tests.benchmarks.documents`.
 """
 
 import asyncio
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
 
 from graphql import get_introspection_query, parse, validate
+from graphql.execution.values import VariableValues, get_variable_values
 
+from app.domain.callers import LOCAL, Caller, Scope
 from app.domain.refusals import Refusal
+from app.store.answers import units_form
 from schema import schema
 from schema.execution.documents import Documents
 from schema.execution.limits import OperationLimits, check_document
+from schema.execution.plans import Plan
+from tests.asking import Gateway
 from tests.benchmarks.measuring import compared
 
 SMALL = '{ account(id: "account_1") { id name currency { code } currentBalance { amount timestamp } } }'
@@ -64,7 +72,50 @@ def main() -> None:
             print(f"a bomb of {levels} fragments, {fan_out} spreads in each: checked in {milliseconds(check):.3f} ms")
 
 
+class First:
+    """The first time of a document: all that is kept of it afterwards. Nothing is asked of the database."""
+
+    def __init__(self, url: str) -> None:
+        self._gateway = Gateway(url)
+        self._answers = self._gateway.store._answers
+
+    def time(self, text: str, caller: Caller) -> None:
+        operation = Documents(schema)._read(text).operations.popitem()[1]
+        signatures = operation.node.variable_definitions or ()
+        variables = get_variable_values(schema, signatures, {"first": 50} if signatures else {})
+        assert isinstance(variables, VariableValues)
+        plan = Plan(schema, operation, variables)
+        if plan.asked is not None:
+            context = self._gateway._run._context_of(caller)
+            forms = tuple([given.form for given in plan.given(variables, context)])
+            self._answers.statement(plan.asked, units_form(caller.units)[0], forms)
+
+
+def least(action: Callable[[], object]) -> float:
+    """The least of some runs, in milliseconds of this process: what else the machine does only ever adds."""
+    found = []
+    for _ in range(TIMES):
+        started = time.process_time()
+        action()
+        found.append(time.process_time() - started)
+    return min(found) * 1000
+
+
+def _first_times() -> None:
+    callers = {"one business unit": Caller("reader", frozenset(Scope), frozenset({"default"})), "all units": LOCAL}
+    with tempfile.TemporaryDirectory() as folder:
+        for url in (f"sqlite+aiosqlite:///{folder}/none.db", "postgresql+asyncpg://nobody@127.0.0.1/none"):
+            first = First(url)
+            for name, text in DOCUMENTS.items():
+                for who, caller in callers.items():
+                    ours, bare = least(partial(first.time, text, caller)), least(lambda: validate(schema, parse(text)))  # noqa: B023 - called at once.
+                    kind = url.partition("+")[0]
+                    told = f"{ours:.2f} ms against {bare:.2f} ms, ratio {ours / bare:.2f}"
+                    print(f"a {name} document with plan and statement, {kind}, {who}: {told}")
+
+
 async def _documents() -> None:
+    _first_times()
     for name, text in DOCUMENTS.items():
         documents = Documents(schema)
 
