@@ -1,6 +1,8 @@
 """Lanes: what breaks, or is left in the middle, costs nobody else an answer."""
 
 import asyncio
+import errno
+import socket
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -70,6 +72,29 @@ async def test_lanes_and_connections_that_broke_while_nobody_used_them_cost_no_a
     for _ in range(3):
         assert await read() == 0
         assert list(await store._lanes.row(ONE, {})) == [1]
+    await store.close()
+
+
+@pytest.mark.parametrize("failure", [OSError(errno.EHOSTUNREACH, ""), socket.gaierror(), ConnectionRefusedError()])
+async def test_a_server_that_cannot_be_reached_is_unavailable(
+    postgresql_url: str, monkeypatch: pytest.MonkeyPatch, failure: OSError
+) -> None:
+    async def fails(*_given: Any, **_more: Any) -> Any:
+        raise failure
+
+    store = Store(postgresql_url)
+    with monkeypatch.context() as patched:
+        patched.setattr(asyncpg, "connect", fails)
+        with pytest.raises(Refusal) as of_lane:
+            await store._lanes.row(ONE, {})
+        with pytest.raises(Refusal) as of_reading:
+            async with store.reading(None):
+                pass
+        with pytest.raises(Refusal) as of_work:
+            await store.work(None, lambda work: work.directory.add_unit("never"))
+    for refused in (of_lane, of_reading, of_work):
+        assert (refused.value.code, refused.value.extensions) == (Code.UNAVAILABLE, {})
+    assert list(await store._lanes.row(ONE, {})) == [1]
     await store.close()
 
 
