@@ -2,6 +2,8 @@
 
 import asyncio
 import errno
+import os
+import signal
 import socket
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -124,6 +126,17 @@ async def test_postgresql_leaves_a_statement_that_nobody_waits_for(
     await until(lambda: _are(0, sessions(server, "true")))
     assert list(await store._lanes.row(ONE, {})) == [1]
     await store.close()
+
+
+async def test_a_server_that_stands_still_holds_nobody_up_at_the_end(postgresql_url: str) -> None:
+    store = Store(postgresql_url)
+    (pid,) = await store._lanes.row(Compiled("SELECT pg_backend_pid()", [], {}), {})
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        async with asyncio.timeout(SECONDS):
+            await store.close()
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 async def test_sqlite_leaves_a_statement_that_nobody_waits_for(
