@@ -26,6 +26,9 @@ PYTHON_MAX = (3, 13)
 TESTS_SECONDS_MAX = 1800
 """Tests that take longer hang: they are interrupted, which shows where."""
 
+AT_ONCE = ("-n", "2", "--dist", "loadscope")
+"""All tests run in two processes, each with databases and gateways of its own; those of a module stay together."""
+
 _INTERRUPT_SECONDS_MAX = 60
 _STALL_SECONDS = 300
 
@@ -63,7 +66,7 @@ def _all_steps() -> list[Step]:
         Step("mypy", lambda: _succeeds(PYTHON, "-m", "mypy")),
         Step("lint-imports", lambda: _succeeds(PROGRAMS / "lint-imports", "--no-cache", "--no-logo")),
         Step("schema on file", _schema_is_the_one_on_file),
-        Step("pytest", lambda: _pytest([])),
+        Step("pytest", lambda: _pytest(AT_ONCE)),
     ]
 
 

@@ -56,7 +56,7 @@ def told_plainly() -> Iterator[None]:
         raise plain from error
     except asyncpg.InterfaceError as error:
         raise Refusal(Code.UNAVAILABLE, _NO_ANSWER) from error
-    except (ConnectionError, TimeoutError) as error:
+    except OSError as error:
         raise Refusal(Code.UNAVAILABLE, _NO_ANSWER) from error
 
 
@@ -74,7 +74,7 @@ def told_of_commit() -> Iterator[None]:
         if state[:2] in _GONE and state not in _CANCELLED:
             raise _unknown() from error
         raise
-    except (ConnectionError, TimeoutError, asyncpg.InterfaceError) as error:
+    except (OSError, asyncpg.InterfaceError) as error:
         raise _unknown() from error
 
 

@@ -22,7 +22,7 @@ PREPARED_MAX = 200
 """Statements that are kept prepared on a lane."""
 
 END_SECONDS = 2.0
-"""How long a server may take to leave a statement that nobody waits for."""
+"""How long a server may take to end a lane."""
 
 _INTERRUPT_SECONDS = 0.02
 
@@ -200,7 +200,7 @@ class PostgresLanes:
         self._queue.end(self._ended(lane))
 
     async def _ended(self, lane: _PostgresLane) -> None:
-        """End a lane; the server is told where it is still at a statement that nobody waits for."""
+        """End a lane; the server is told, also where it is at a statement that nobody waits for, and may be deaf."""
         try:
             with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):  # It is aborted then.
                 await lane.connection.close(timeout=END_SECONDS)
@@ -208,8 +208,7 @@ class PostgresLanes:
             self._queue.lose()
 
     async def close(self) -> None:
-        for lane in await self._queue.drain():
-            await lane.connection.close()
+        await asyncio.gather(*(self._ended(lane) for lane in await self._queue.drain()))
 
 
 class SqliteLanes:

@@ -1,6 +1,10 @@
 """Lanes: what breaks, or is left in the middle, costs nobody else an answer."""
 
 import asyncio
+import errno
+import os
+import signal
+import socket
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -73,6 +77,29 @@ async def test_lanes_and_connections_that_broke_while_nobody_used_them_cost_no_a
     await store.close()
 
 
+@pytest.mark.parametrize("failure", [OSError(errno.EHOSTUNREACH, ""), socket.gaierror(), ConnectionRefusedError()])
+async def test_a_server_that_cannot_be_reached_is_unavailable(
+    postgresql_url: str, monkeypatch: pytest.MonkeyPatch, failure: OSError
+) -> None:
+    async def fails(*_given: Any, **_more: Any) -> Any:
+        raise failure
+
+    store = Store(postgresql_url)
+    with monkeypatch.context() as patched:
+        patched.setattr(asyncpg, "connect", fails)
+        with pytest.raises(Refusal) as of_lane:
+            await store._lanes.row(ONE, {})
+        with pytest.raises(Refusal) as of_reading:
+            async with store.reading(None):
+                pass
+        with pytest.raises(Refusal) as of_work:
+            await store.work(None, lambda work: work.directory.add_unit("never"))
+    for refused in (of_lane, of_reading, of_work):
+        assert (refused.value.code, refused.value.extensions) == (Code.UNAVAILABLE, {})
+    assert list(await store._lanes.row(ONE, {})) == [1]
+    await store.close()
+
+
 async def test_a_lane_that_breaks_in_a_question_is_unavailable_and_the_next_one_is_answered(
     postgresql_url: str, server: "asyncpg.Connection[Any]"
 ) -> None:
@@ -99,6 +126,17 @@ async def test_postgresql_leaves_a_statement_that_nobody_waits_for(
     await until(lambda: _are(0, sessions(server, "true")))
     assert list(await store._lanes.row(ONE, {})) == [1]
     await store.close()
+
+
+async def test_a_server_that_stands_still_holds_nobody_up_at_the_end(postgresql_url: str) -> None:
+    store = Store(postgresql_url)
+    (pid,) = await store._lanes.row(Compiled("SELECT pg_backend_pid()", [], {}), {})
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        async with asyncio.timeout(SECONDS):
+            await store.close()
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 async def test_sqlite_leaves_a_statement_that_nobody_waits_for(
