@@ -9,7 +9,7 @@ import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 from weakref import ref
 
 from sqlalchemy import (
@@ -113,6 +113,13 @@ class _Row(NamedTuple):
     """What a statement inside is correlated with."""
 
 
+class _Joined(ExpressionClauseList[str]):
+    """Texts behind each other. Whoever selects one says which tables it reads of; looking through all takes long."""
+
+    inherit_cache = False
+    _from_objects: ClassVar[list[FromClause]] = []
+
+
 class _Text(list[ColumnElement[str]]):
     """A text that is put together; constant parts that meet become one."""
 
@@ -131,7 +138,7 @@ class _Text(list[ColumnElement[str]]):
         if len(self) == 1:
             return type_coerce(self[0], Text())
         # All at once: a chain of pairs takes twice as long to make and to compile.
-        return ExpressionClauseList._construct_for_list(concat_op, _TEXT, *self)  # noqa: SLF001 - it has no other name.
+        return _Joined._construct_for_list(concat_op, _TEXT, *self)  # noqa: SLF001 - it has no other name.
 
     _constant = ""
 
@@ -175,9 +182,7 @@ class _Told(ColumnElement[str]):
         self.column = column
         self.form = dialect, piece, column.type, is_nullable
 
-    @property
-    def _from_objects(self) -> list[FromClause]:
-        return self.column._from_objects  # noqa: SLF001 - it is what this stands for.
+    _from_objects: ClassVar[list[FromClause]] = []
 
 
 @compiles(_Told)
