@@ -41,8 +41,8 @@ MUTANTS = (
     Mutant(
         "what was answered is not committed",
         "app/store/store.py",
-        "async with self._writer.begin() as connection:",
-        "async with self._writer.connect() as connection:",
+        "await connection.commit()",
+        "await connection.rollback()",
         ("tests/graphql/test_balances.py",),
     ),
     Mutant("a race for a key is not run again", "app/store/failures.py", ', "40P01", "23505"}', "}", CONCURRENCY),
@@ -58,15 +58,22 @@ MUTANTS = (
     Mutant(
         "an object of another unit is found by its id",
         "app/store/reads.py",
-        "Comparison(field, Operator.IN, tuple(values))), self._visible(view)\n",
-        "Comparison(field, Operator.IN, tuple(values))), true()\n",
+        "Comparison(field, Operator.IN, tuple(values))),\n            self._visible(view),\n",
+        "Comparison(field, Operator.IN, tuple(values))),\n",
         TENANCY,
     ),
     Mutant(
         "objects of other units are counted",
         "app/store/reads.py",
-        "return and_(self._visible(view), condition_sql(self._dialect, view, condition))",
-        "return and_(true(), condition_sql(self._dialect, view, condition))",
+        "return and_(self._visible(view), condition_sql(self._dialect, source, view, condition))",
+        "return condition_sql(self._dialect, source, view, condition)",
+        TENANCY,
+    ),
+    Mutant(
+        "a statement that writes an answer sees all units",
+        "app/store/writer.py",
+        "return [self.visible(view.unit_id), *(",
+        "return [*(",
         TENANCY,
     ),
     Mutant(
@@ -79,8 +86,8 @@ MUTANTS = (
     Mutant(
         "an account of another unit is written",
         "app/store/accounts.py",
-        "where = and_(among(self._dialect, p.c.account_id, sorted(numbers)), self._visible(p.c.unit_id))",
-        "where = among(self._dialect, p.c.account_id, sorted(numbers))",
+        "sorted(numbers)), self._visible(p.c.unit_id))\n        statement = select(*_POSITION).where(where).order_by",
+        "sorted(numbers)))\n        statement = select(*_POSITION).where(where).order_by",
         TENANCY,
     ),
     Mutant(
@@ -93,7 +100,7 @@ MUTANTS = (
     Mutant(
         "an answer is shared with other callers",
         "schema/execution/run.py",
-        "_canonical(asked.variables), caller)",
+        "_canonical(asked.variables), caller._replace(expires_at=None))",
         "_canonical(asked.variables))",
         ("tests/graphql/test_events.py", "tests/web/test_subscriptions.py"),
     ),
