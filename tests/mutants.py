@@ -41,8 +41,8 @@ MUTANTS = (
     Mutant(
         "what was answered is not committed",
         "app/store/store.py",
-        "async with self._writer.begin() as connection:",
-        "async with self._writer.connect() as connection:",
+        "self._kept(self._commit(connection))",
+        "self._kept(connection.close())",
         ("tests/graphql/test_balances.py",),
     ),
     Mutant("a race for a key is not run again", "app/store/failures.py", ', "40P01", "23505"}', "}", CONCURRENCY),
@@ -58,15 +58,15 @@ MUTANTS = (
     Mutant(
         "an object of another unit is found by its id",
         "app/store/reads.py",
-        "Comparison(field, Operator.IN, tuple(values))), self._visible(view)\n",
-        "Comparison(field, Operator.IN, tuple(values))), true()\n",
+        "            self._visible(view),\n",
+        "            true(),\n",
         TENANCY,
     ),
     Mutant(
         "objects of other units are counted",
         "app/store/reads.py",
-        "return and_(self._visible(view), condition_sql(self._dialect, view, condition))",
-        "return and_(true(), condition_sql(self._dialect, view, condition))",
+        "return and_(self._visible(view), condition_sql(self._dialect, source, view, condition))",
+        "return and_(true(), condition_sql(self._dialect, source, view, condition))",
         TENANCY,
     ),
     Mutant(
@@ -79,8 +79,22 @@ MUTANTS = (
     Mutant(
         "an account of another unit is written",
         "app/store/accounts.py",
-        "where = and_(among(self._dialect, p.c.account_id, sorted(numbers)), self._visible(p.c.unit_id))",
-        "where = among(self._dialect, p.c.account_id, sorted(numbers))",
+        "sorted(numbers)), self._visible(p.c.unit_id))\n        statement",
+        "sorted(numbers)))\n        statement",
+        TENANCY,
+    ),
+    Mutant(
+        "a statement answers with objects of other units",
+        "app/store/answers.py",
+        "return [self._visible(view.unit_id), *(",
+        "return [*(",
+        TENANCY,
+    ),
+    Mutant(
+        "an account that was seen is everybody's",
+        "app/store/standing.py",
+        "return units is None or self._unit_names.get(position.unit_id) in units",
+        "return True",
         TENANCY,
     ),
     Mutant(
@@ -93,7 +107,7 @@ MUTANTS = (
     Mutant(
         "an answer is shared with other callers",
         "schema/execution/run.py",
-        "_canonical(asked.variables), caller)",
+        "_canonical(asked.variables), caller._replace(expires_at=None))",
         "_canonical(asked.variables))",
         ("tests/graphql/test_events.py", "tests/web/test_subscriptions.py"),
     ),
