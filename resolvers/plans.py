@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from app.domain.conditions import EVERYTHING, AnyOf, Comparison, Condition, Operator, Order, conjoined
 from app.domain.currencies import CURRENCIES
 from app.domain.refusals import Code, Refusal
-from app.store.answers import DIGEST, PARENT, ROOTS, SPLICE, Asked, site_name
+from app.store.answers import Asked
 from app.store.dialects import Dialect
 from app.store.narrowing import place_values, taken_apart
 from app.store.pieces import (
@@ -37,6 +37,7 @@ from app.store.pieces import (
 )
 from app.store.reads import named_accounts, narrowed
 from app.store.sources import ENTRIES, Source
+from app.store.written import DIGEST, PARENT, ROOTS, SPLICE, site_name
 from resolvers.context import Context
 from resolvers.declarations import AsOf, Keyed, Pages
 from resolvers.pages import ROOT, digest_of, window_of

@@ -1,0 +1,184 @@
+"""How values are written as JSON in a statement, and what its parameters are called."""
+
+from functools import lru_cache
+from typing import Any, ClassVar
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    ColumnElement,
+    Date,
+    FromClause,
+    Integer,
+    SmallInteger,
+    Text,
+    bindparam,
+    case,
+    cast,
+    func,
+    literal_column,
+    type_coerce,
+)
+from sqlalchemy.engine import Dialect as Driver
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.elements import ExpressionClauseList
+from sqlalchemy.sql.operators import concat_op
+from sqlalchemy.sql.type_api import TypeEngine
+from sqlalchemy.sql.visitors import InternalTraversal
+
+from app.store.dialects import Dialect
+from app.store.pieces import (
+    Identified,
+    Spliced,
+    Value,
+)
+from app.store.types import Flag, Identifier, Instant, Money, Plain
+
+MARK = "\x01"
+"""What no JSON text holds: the answer is to be made in the other way."""
+SPLICE = "\x02"
+"""Begins and ends a place where something is put in: the splice's number, a colon, and the value."""
+BEYOND = b'infinityZ"'
+"""How PostgreSQL writes instants that it keeps as infinite; a text may hold it too, which costs time and no more."""
+
+DIGEST, PARENT, ROOTS, UNITS = "digest", "parent", "roots", "units"
+
+
+@lru_cache(maxsize=10_000)
+def site_name(site: int, what: int | str) -> str:
+    """The parameter of a site's value: by its number, or by name."""
+    return f"s{site}_{what}"
+
+
+def given(name: str, type_: TypeEngine[Any]) -> ColumnElement[Any]:
+    """A value that comes when the statement is asked."""
+    return bindparam(name, None, type_=type_)
+
+
+class _Joined(ExpressionClauseList[str]):
+    """Texts behind each other. Whoever selects one says which tables it reads of; looking through all takes long."""
+
+    inherit_cache = False
+    _from_objects: ClassVar[list[FromClause]] = []
+
+
+class JsonText(list[ColumnElement[str]]):
+    """A text that is put together; constant parts that meet become one."""
+
+    def add(self, part: "str | ColumnElement[Any]") -> "JsonText":
+        if isinstance(part, str):
+            self._constant += part
+        else:
+            self._flush()
+            self.append(part)
+        return self
+
+    def whole(self) -> ColumnElement[str]:
+        self._flush()
+        if not self:
+            return constant("")
+        if len(self) == 1:
+            return type_coerce(self[0], Text())
+        # All at once: a chain of pairs takes twice as long to make and to compile.
+        return _Joined._construct_for_list(concat_op, TEXT, *self)  # noqa: SLF001 - it has no other name.
+
+    _constant = ""
+
+    def _flush(self) -> None:
+        if self._constant:
+            self.append(constant(self._constant))
+            self._constant = ""
+
+
+TEXT = Text()
+NUMBER = Integer()
+
+
+def only(limit: int) -> ColumnElement[int]:
+    """A limit that stands in the statement."""
+    return literal_column(str(limit), NUMBER)
+
+
+def _literal(value: int | str) -> str:
+    """A value of an enumeration, as it stands in a statement."""
+    return str(int(value)) if isinstance(value, int) else f"'{value}'"
+
+
+def constant(text: str) -> ColumnElement[str]:
+    """A text that stands in the statement itself."""
+    return literal_column("'" + text.replace("'", "''") + "'", Text())
+
+
+class Told(ColumnElement[str]):
+    """A column as JSON. How its type is written is worked out once; a statement has hundreds of such texts."""
+
+    inherit_cache = False
+    type = TEXT
+    _traverse_internals = [("column", InternalTraversal.dp_clauseelement)]
+
+    def __init__(
+        self, dialect: Dialect, piece: Value | Spliced | Identified, column: ColumnElement[Any], *, is_nullable: bool
+    ) -> None:
+        self.column = column
+        self.form = dialect, piece, column.type, is_nullable
+
+    _from_objects: ClassVar[list[FromClause]] = []
+
+
+@compiles(Told)
+def _compile_told(told: Told, compiler: SQLCompiler, **more: Any) -> str:
+    return _template(compiler.dialect, *told.form).replace(_COLUMN, compiler.process(told.column, **more))
+
+
+_COLUMN = "\x03"
+"""Where a column comes into a text that is worked out for its type."""
+
+
+@lru_cache(maxsize=2_000)
+def _template(
+    driver: Driver,
+    dialect: Dialect,
+    piece: Value | Spliced | Identified,
+    type_: TypeEngine[Any],
+    is_nullable: bool,
+) -> str:
+    made = _told(dialect, piece, literal_column(_COLUMN, type_), is_nullable=is_nullable).compile(dialect=driver)
+    assert not made.params, "what is told of a column is told by itself"
+    return str(made)
+
+
+def _told(
+    dialect: Dialect, piece: Value | Spliced | Identified, at: ColumnElement[Any], *, is_nullable: bool
+) -> ColumnElement[str]:
+    match piece:
+        case Identified(kind=kind):
+            return JsonText().add(f'"{kind}_').add(cast(at, Text)).add('"').whole()
+        case Spliced(splice=splice):
+            text = JsonText().add(f"{SPLICE}{splice}:").add(at).add(SPLICE).whole()
+        case Value(names=names) if names:
+            told = [(at == literal_column(_literal(value)), constant(f'"{name}"')) for value, name in names]
+            return case(*told, else_=constant("null"))
+        case _:
+            text = _written(dialect, at)
+    return func.coalesce(text, constant("null")) if is_nullable else text
+
+
+def _written(dialect: Dialect, at: ColumnElement[Any]) -> ColumnElement[str]:
+    """A value as JSON, by its column's type; null where it is."""
+    match at.type:
+        case Money():
+            return JsonText().add('"').add(dialect.money_text(at)).add('"').whole()
+        case Instant():
+            return JsonText().add('"').add(dialect.instant_text(at)).add('"').whole()
+        case Flag() | Boolean():
+            nothing: ColumnElement[Any] = literal_column("NULL", Text())
+            return case((at.is_(None), nothing), (at, constant("true")), else_=constant("false"))
+        case Identifier() | Date() | Plain():
+            return JsonText().add('"').add(cast(at, Text)).add('"').whole()
+        case Integer() | BigInteger() | SmallInteger():
+            return cast(at, Text)
+        case Text():
+            return dialect.quoted(at)
+        case _:
+            return JsonText().add('"').add(cast(at, Text)).add('"').whole()
