@@ -67,7 +67,7 @@ MUTANTS = (
         "app/store/reads.py",
         "return and_(self._visible(view), condition_sql(self._dialect, source, view, condition))",
         "return and_(true(), condition_sql(self._dialect, source, view, condition))",
-        TENANCY,
+        ("tests/graphql/test_plans.py",),
     ),
     Mutant(
         "children of another unit are found",
@@ -85,8 +85,8 @@ MUTANTS = (
     ),
     Mutant(
         "a statement answers with objects of other units",
-        "app/store/answers.py",
-        "return [self._visible(view.unit_id), *(",
+        "app/store/writer.py",
+        "return [self.visible(view.unit_id), *(",
         "return [*(",
         TENANCY,
     ),
