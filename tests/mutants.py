@@ -109,7 +109,7 @@ MUTANTS = (
         "schema/execution/run.py",
         "_canonical(asked.variables), caller._replace(expires_at=None))",
         "_canonical(asked.variables))",
-        ("tests/graphql/test_events.py", "tests/web/test_subscriptions.py"),
+        ("tests/graphql/test_scopes.py",),
     ),
     Mutant(
         "what ran too long was wrong",
