@@ -41,8 +41,8 @@ MUTANTS = (
     Mutant(
         "what was answered is not committed",
         "app/store/store.py",
-        "await connection.commit()",
-        "await connection.rollback()",
+        "self._kept(self._commit(connection))",
+        "self._kept(connection.close())",
         ("tests/graphql/test_balances.py",),
     ),
     Mutant("a race for a key is not run again", "app/store/failures.py", ', "40P01", "23505"}', "}", CONCURRENCY),
@@ -58,23 +58,16 @@ MUTANTS = (
     Mutant(
         "an object of another unit is found by its id",
         "app/store/reads.py",
-        "Comparison(field, Operator.IN, tuple(values))),\n            self._visible(view),\n",
-        "Comparison(field, Operator.IN, tuple(values))),\n",
+        "            self._visible(view),\n",
+        "            true(),\n",
         TENANCY,
     ),
     Mutant(
         "objects of other units are counted",
         "app/store/reads.py",
         "return and_(self._visible(view), condition_sql(self._dialect, source, view, condition))",
-        "return condition_sql(self._dialect, source, view, condition)",
-        TENANCY,
-    ),
-    Mutant(
-        "a statement that writes an answer sees all units",
-        "app/store/writer.py",
-        "return [self.visible(view.unit_id), *(",
-        "return [*(",
-        TENANCY,
+        "return and_(true(), condition_sql(self._dialect, source, view, condition))",
+        ("tests/graphql/test_plans.py",),
     ),
     Mutant(
         "children of another unit are found",
@@ -86,8 +79,22 @@ MUTANTS = (
     Mutant(
         "an account of another unit is written",
         "app/store/accounts.py",
-        "sorted(numbers)), self._visible(p.c.unit_id))\n        statement = select(*_POSITION).where(where).order_by",
-        "sorted(numbers)))\n        statement = select(*_POSITION).where(where).order_by",
+        "sorted(numbers)), self._visible(p.c.unit_id))\n        statement",
+        "sorted(numbers)))\n        statement",
+        TENANCY,
+    ),
+    Mutant(
+        "a statement answers with objects of other units",
+        "app/store/writer.py",
+        "return [self.visible(view.unit_id), *(",
+        "return [*(",
+        TENANCY,
+    ),
+    Mutant(
+        "an account that was seen is everybody's",
+        "app/store/standing.py",
+        "return units is None or self._unit_names.get(position.unit_id) in units",
+        "return True",
         TENANCY,
     ),
     Mutant(
@@ -102,7 +109,7 @@ MUTANTS = (
         "schema/execution/run.py",
         "_canonical(asked.variables), caller._replace(expires_at=None))",
         "_canonical(asked.variables))",
-        ("tests/graphql/test_events.py", "tests/web/test_subscriptions.py"),
+        ("tests/graphql/test_scopes.py",),
     ),
     Mutant(
         "what ran too long was wrong",

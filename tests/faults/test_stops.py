@@ -19,7 +19,8 @@ from tests.faults.asking import REGISTER, SETUP, amounts, asked, items
 from tests.servers import GatewayProcess
 
 PROGRAM = (sys.executable, "-m", "tests.faults.program")
-STOP_SECONDS_MAX = 20
+STOP_SECONDS_MAX = 30
+"""What a process is given before it is killed, where nobody decided otherwise."""
 EVENTS = {"query": "subscription { events { id } }"}
 
 

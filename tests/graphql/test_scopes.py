@@ -1,5 +1,7 @@
 """Every root field asks for its scope, and a refused field is null while the rest is answered."""
 
+from contextlib import aclosing
+
 import pytest
 
 from app.domain.callers import Scope
@@ -78,6 +80,23 @@ async def test_subscriptions_refuse_a_caller_without_scopes(filled: Gateway) -> 
         answered = await filled.subscribe(Asked(document, {}, None, {}), nobody, mutations=False)
         assert isinstance(answered, Answered), name
         assert (answered.ran, Answer(answered.body).codes) == (False, ["FORBIDDEN"])
+
+
+async def test_listeners_with_other_rights_are_answered_apart_about_one_event(filled: Gateway) -> None:
+    add = """mutation { createBankAccountBalance(bankAccountId: "account_1", input: {amount: 1,
+      timestamp: "2026-01-01T00:00:00Z", currency: {code: "EUR"}}) { balance { id } } }"""
+    first, _ = [(await filled.ask(add)).sound()["createBankAccountBalance"]["balance"]["id"] for _ in range(2)]
+    document = f'subscription {{ balanceCreated(after: "{first}") {{ amount account {{ name }} }} }}'
+    full = a_caller("default")
+    less = a_caller("default", scopes=frozenset({Scope.BALANCES_READ, Scope.EVENTS_READ}))
+    told = []
+    for caller in (full, less, full):
+        coming = await filled.subscribe(Asked(document, {}, None, {}), caller, mutations=False)
+        assert not isinstance(coming, Answered), coming
+        async with aclosing(coming):
+            told.append(Answer(await anext(coming)))
+    assert [answer.codes for answer in told] == [[], ["FORBIDDEN"], []]
+    assert [answer.data["balanceCreated"]["account"] for answer in told] == [{"name": "Main"}, None, {"name": "Main"}]
 
 
 @pytest.mark.parametrize(
