@@ -32,7 +32,7 @@ from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from app.store.dialects import Page, Rows
-from app.store.lanes import PostgresLanes
+from app.store.lanes import PostgresLanes, PromptConnection
 from app.store.recording import RECORD, RECORD_ONE
 from app.store.types import Number, given_list
 
@@ -57,7 +57,7 @@ class Postgres:
 
         Whatever the server, the role or the database is set to, a commit is on the disk before it is answered.
         """
-        given = {"server_settings": self._session(statement_seconds)}
+        given = {"server_settings": self._session(statement_seconds), "connection_class": PromptConnection}
         works = create_async_engine(url, pool_size=connections, max_overflow=0, connect_args=given)
         event.listen(works.sync_engine, "checkout", _demand_open)
         return works.execution_options(isolation_level="AUTOCOMMIT"), works

@@ -23,7 +23,6 @@ class _Pair:
         self._writers = writers
         self.is_marked = False
         """Whether the next answer of the database gets lost."""
-        self.was_swallowed = False
 
     def reset(self) -> None:
         """End both with RST: neither side is told what was on its way."""
@@ -90,10 +89,6 @@ class Proxy:
         """Forward what was held back, as a network that has lost packets sends them again."""
         self._told(self._passable.set)
 
-    def forget(self) -> None:
-        """Forward what is new; what was there meanwhile gets no answer ever, not even an end."""
-        self._told(self._forgotten)
-
     def _told(self, act: Callable[[], None]) -> None:
         async def acting() -> None:
             act()
@@ -109,11 +104,6 @@ class Proxy:
         self.resets += 1
         pair.reset()
 
-    def _forgotten(self) -> None:
-        for pair in self._pairs:
-            pair.was_swallowed = True
-        self._passable.set()
-
     async def _passed(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             onward, answers = await asyncio.open_connection("127.0.0.1", self._database_port)
@@ -127,7 +117,8 @@ class Proxy:
             asyncio.ensure_future(self._pumped(pair, onward, writer, is_question=False)),
         ]
         try:
-            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+            with suppress(asyncio.CancelledError):  # Streams take it for a failure; it is the end of all.
+                await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for pump in pumps:
                 pump.cancel()
@@ -140,7 +131,7 @@ class Proxy:
         with suppress(OSError):
             while True:
                 chunk = await reader.read(_CHUNK_BYTES)
-                await self._held_back(pair)
+                await self._held_back()
                 if not chunk:
                     return
                 if self.delay_seconds:
@@ -152,12 +143,10 @@ class Proxy:
                 writer.write(chunk)
                 await writer.drain()
 
-    async def _held_back(self, pair: _Pair) -> None:
-        if pair.was_swallowed or not self._passable.is_set():
+    async def _held_back(self) -> None:
+        if not self._passable.is_set():
             self.swallowed += 1
             await self._passable.wait()
-        if pair.was_swallowed:
-            await self._loop.create_future()
 
     def _is_cut(self, pair: _Pair, chunk: bytes, *, is_question: bool) -> bool:
         if not is_question and pair.is_marked:
