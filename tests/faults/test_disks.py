@@ -129,6 +129,26 @@ def _lines(gateway: GatewayProcess, event: str) -> list[str]:
     return [line for line in gateway.log().splitlines() if event in line]
 
 
+async def test_a_damaged_index_lets_no_number_be_stored_again(sqlite_url: str, tmp_path: Path) -> None:
+    await _prepared(sqlite_url)
+    batch = items("n", 2)
+    with serving(sqlite_url, tmp_path, **QUIET) as gateway:
+        told = asked(gateway, REGISTER, items=batch)
+        assert told is not None
+        assert told.status == 200
+    _damage(_file(sqlite_url), "ix_entries_number", _flipped)
+    with serving(sqlite_url, tmp_path, **QUIET) as gateway:
+        told = asked(gateway, REGISTER, items=batch)
+        assert told is not None
+        assert (told.status, told.codes) == (503, ["UNAVAILABLE"]), told
+        assert _lines(gateway, "database_damaged")
+        told = asked(gateway, ENTRIES)
+        assert told is not None
+        nodes = told.body["data"]["account"]["balances"]["nodes"]
+    assert {node["communicationNumber"]: int(node["amount"]) for node in nodes} == amounts(batch)
+    assert len(nodes) == 2
+
+
 async def test_a_damaged_page_of_postgresql_is_never_answered_from(
     databases: Databases, postgresql_url: str, tmp_path: Path
 ) -> None:
