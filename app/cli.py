@@ -81,11 +81,10 @@ def runner(
 def migrate(database_url: DatabaseUrl = None) -> None:
     """Bring the database to the newest form; safe when started twice at once."""
     from app.store.migrations import HEAD  # noqa: PLC0415 - a command pays for what it uses.
-    from app.store.migrations import migrate as bring_up  # noqa: PLC0415
 
     settings = _settings(database_url=database_url)
     logs.configure(settings.log_level)
-    asyncio.run(bring_up(settings.database_url))
+    asyncio.run(_bring_up(settings))
     typer.echo(f"The database is at revision {HEAD}.")
 
 
@@ -139,11 +138,25 @@ def token(
     typer.echo(made)
 
 
-async def _run(settings: Settings, *, once: bool) -> None:
-    from app.main import by_itself, open_store  # noqa: PLC0415
+async def _bring_up(settings: Settings) -> None:
+    """Bring the database to the newest form; one that is damaged, or is no database, stops the start."""
+    from sqlalchemy.exc import DBAPIError  # noqa: PLC0415
+
+    from app.store.failures import is_damage  # noqa: PLC0415
     from app.store.migrations import migrate as bring_up  # noqa: PLC0415
 
-    await bring_up(settings.database_url)
+    try:
+        await bring_up(settings.database_url)
+    except DBAPIError as error:
+        if not is_damage(error):
+            raise
+        _stop(f"The database is damaged ({error.orig}): restore a backup.")
+
+
+async def _run(settings: Settings, *, once: bool) -> None:
+    from app.main import by_itself, open_store  # noqa: PLC0415
+
+    await _bring_up(settings)
     store = open_store(settings)
     try:
         async with by_itself(settings, store) as itself:
@@ -188,17 +201,13 @@ def _check_durability(settings: Settings) -> None:
 
 
 async def _prepare(settings: Settings, *, demo: bool) -> None:
-    from app.store.migrations import migrate as bring_up  # noqa: PLC0415
-
-    await bring_up(settings.database_url)
+    await _bring_up(settings)
     if demo and not await _fill(settings, 300, 365):
         typer.echo("The database is not empty: no sample data was added.")
 
 
 async def _filled(settings: Settings, accounts: int, days: int) -> bool:
-    from app.store.migrations import migrate as bring_up  # noqa: PLC0415
-
-    await bring_up(settings.database_url)
+    await _bring_up(settings)
     return await _fill(settings, accounts, days)
 
 

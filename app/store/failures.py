@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import asyncpg
+import structlog
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -12,6 +13,7 @@ from app.domain.refusals import Code, Refusal, outcome_unknown
 
 _NO_ANSWER = "The database does not answer; try again."
 _TOO_LONG = "The question took too long."
+_DAMAGED = "The database is damaged."
 
 _CANCELLED = {"57014"}
 _RACES = {"40001", "40P01", "23505"}
@@ -25,7 +27,14 @@ _GONE = ("08", "57")
 
 _LOCK_NOT_AVAILABLE = "55P03"
 
-_SQLITE_AWAY = ("locked", "disk", "readonly", "full", "unable to open", "i/o error", "malformed", "not a database")
+_UNSOUND = {"XX001", "XX002"}
+"""PostgreSQL: data corrupted, index corrupted."""
+
+_SQLITE_AWAY = ("locked", "disk", "readonly", "full", "unable to open", "i/o error")
+
+_SQLITE_UNSOUND = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+_log = structlog.get_logger("balance_gateway")
 
 
 class RaceLost(Exception):  # noqa: N818 - expected, and answered by doing it again.
@@ -45,12 +54,12 @@ def told_plainly() -> Iterator[None]:
             raise
         raise plain from error
     except asyncpg.PostgresError as error:
-        plain = _plain_postgres(str(error.sqlstate), is_lost=False)
+        plain = _damaged(error) if is_damage(error) else _plain_postgres(str(error.sqlstate), is_lost=False)
         if plain is None:
             raise
         raise plain from error
     except sqlite3.Error as error:
-        plain = _plain_sqlite(error, is_lost=False)
+        plain = _damaged(error) if is_damage(error) else _plain_sqlite(error, is_lost=False)
         if plain is None:
             raise
         raise plain from error
@@ -95,7 +104,24 @@ def is_lock_timeout(error: DBAPIError) -> bool:
     return getattr(error.orig, "sqlstate", None) == _LOCK_NOT_AVAILABLE
 
 
+def is_damage(error: BaseException | None) -> bool:
+    """Whether a driver's error says that what is stored can't be read as what was written."""
+    if isinstance(error, DBAPIError):
+        return is_damage(error.orig)
+    # The lowest byte is the code; the others say where it was found.
+    code = getattr(error, "sqlite_errorcode", None)
+    return getattr(error, "sqlstate", None) in _UNSOUND or (code is not None and code & 0xFF in _SQLITE_UNSOUND)
+
+
+def _damaged(reason: object) -> Refusal:
+    """Who operates it must know; who asks can but wait for that."""
+    _log.error("database_damaged", reason=str(reason)[:200])
+    return Refusal(Code.UNAVAILABLE, _DAMAGED)
+
+
 def _plain(error: DBAPIError) -> Exception | None:
+    if is_damage(error):
+        return _damaged(error.orig)
     state = getattr(error.orig, "sqlstate", None)
     if state is None:
         return None if error.orig is None else _plain_sqlite(error.orig, is_lost=error.connection_invalidated)
