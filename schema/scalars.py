@@ -18,39 +18,39 @@ from app.domain.numbers import JsonNumber
 _UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}", re.ASCII)
 
 
-def _decimal(value: Any) -> decimal.Decimal:
-    """A decimal from a text or a number, with the digits that it was written with."""
+def _decimal(value: Any, node: ValueNode | None = None) -> decimal.Decimal:
+    """A decimal from a text or a number, with the digits that it was written with; a literal's place is told."""
     if isinstance(value, JsonNumber):
         value = value.text
     elif type(value) is int:
         value = str(value)
     number = money.parse(value) if isinstance(value, str) else None
     if number is None:
-        raise GraphQLError("Decimal cannot represent a value that is no plain decimal number.")
+        raise GraphQLError("Decimal cannot represent a value that is no plain decimal number.", node)
     return number
 
 
 def _decimal_literal(node: ValueNode, _variables: Any = None) -> decimal.Decimal:
     if not isinstance(node, IntValueNode | FloatValueNode | StringValueNode):
         raise GraphQLError("Decimal cannot represent a value that is no plain decimal number.", node)
-    return _decimal(node.value)
+    return _decimal(node.value, node)
 
 
-def _text_parser(name: str, wanted: str, parse: Callable[[str], Any]) -> Callable[[Any], Any]:
-    def parse_value(value: Any) -> Any:
+def _text_parser(name: str, wanted: str, parse: Callable[[str], Any]) -> Callable[..., Any]:
+    def parse_value(value: Any, node: ValueNode | None = None) -> Any:
         parsed = parse(value) if isinstance(value, str) else None
         if parsed is None:
-            raise GraphQLError(f"{name} cannot represent a value that is not {wanted}.")
+            raise GraphQLError(f"{name} cannot represent a value that is not {wanted}.", node)
         return parsed
 
     return parse_value
 
 
-def _text_literal(name: str, parse_value: Callable[[Any], Any]) -> Callable[..., Any]:
+def _text_literal(name: str, parse_value: Callable[..., Any]) -> Callable[..., Any]:
     def parse_literal(node: ValueNode, _variables: Any = None) -> Any:
         if not isinstance(node, StringValueNode):
             raise GraphQLError(f"{name} cannot represent a value that is no string.", node)
-        return parse_value(node.value)
+        return parse_value(node.value, node)
 
     return parse_literal
 

@@ -248,3 +248,15 @@ async def test_types_of_a_configured_list_alone_are_accepted(database_url: str) 
     answer = await gateway.ask(REGISTER, input={"accountBalances": [{**item, "balanceType": "X"}, item]})
     assert [each["errorCode"] for each in answer.sound()["registerBatchAccountBalances"]["results"]] == ["G003", "G004"]
     await gateway.store.close()
+
+
+async def test_a_literal_that_is_no_number_or_moment_is_told_with_its_place(filled: Gateway) -> None:
+    answer = await filled.ask(
+        'mutation { createBankAccountBalance(bankAccountId: "account_1",'
+        '\n input: {amount: 1e400, currency: {code: "EUR"},'
+        '\n timestamp: "2024-02-30T00:00:00Z"}) { userErrors { code } } }'
+    )
+    assert [error["locations"] for error in answer.errors] == [
+        [{"line": 2, "column": 18}],
+        [{"line": 3, "column": 13}],
+    ]
