@@ -130,19 +130,6 @@ class _Queue(Generic[C]):
                 return
 
 
-class PromptConnection(asyncpg.Connection):
-    """The driver's connection, whose end takes no longer than it may.
-
-    The driver's own limit leaves out its wait for a cancellation that is on its way, which a network that went silent
-    never answers; and a pool that is left gives no limit at all.
-    """
-
-    async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - the driver's name.
-        seconds = END_SECONDS if timeout is None else timeout
-        async with asyncio.timeout(seconds):
-            await super().close(timeout=seconds)
-
-
 class _PostgresLane(NamedTuple):
     connection: Any
     prepared: "OrderedDict[str, Any]"
@@ -160,9 +147,7 @@ class PostgresLanes:
 
     async def _open(self) -> _PostgresLane:
         # Without a cache of the driver's, statements would have no name, and PostgreSQL would plan them each time.
-        connection = await asyncpg.connect(
-            **self._arguments, statement_cache_size=PREPARED_MAX, connection_class=PromptConnection
-        )
+        connection = await asyncpg.connect(**self._arguments, statement_cache_size=PREPARED_MAX)
         return _PostgresLane(connection, OrderedDict())
 
     async def row(self, statement: Compiled, values: Mapping[str, Any], *, writes: bool = False) -> Sequence[Any]:

@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import asyncpg
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
@@ -32,13 +33,22 @@ from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from app.store.dialects import Page, Rows
-from app.store.lanes import PostgresLanes, PromptConnection
+from app.store.lanes import END_SECONDS, PostgresLanes
 from app.store.recording import RECORD, RECORD_ONE
 from app.store.types import Number, given_list
 
 LOCK_SECONDS = 10
 IDLE_SECONDS = 60
 """How long a process that was stopped in the middle of a transaction keeps its locks."""
+
+
+class PromptConnection(asyncpg.Connection):
+    """The driver's connection, whose end always has a limit: a pool that is left gives none, and a network that went
+    silent never answers.
+    """
+
+    async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - the driver's name.
+        await super().close(timeout=END_SECONDS if timeout is None else timeout)
 
 
 class Postgres:

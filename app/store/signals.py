@@ -14,8 +14,6 @@ import asyncpg
 import structlog
 from sqlalchemy import make_url
 
-from app.store.lanes import PromptConnection
-
 CHANNEL = "balance_gateway"
 AGAIN_SECONDS = 2.0
 REST_SECONDS = 0.02
@@ -47,7 +45,7 @@ class Signals:
 
     async def _connected(self) -> None:
         settings = {"application_name": "balance-gateway signals"}
-        connection: Any = await asyncpg.connect(self._dsn, server_settings=settings, connection_class=PromptConnection)
+        connection: Any = await asyncpg.connect(self._dsn, server_settings=settings)
         lost = asyncio.Event()
         try:
 
