@@ -1,7 +1,10 @@
 """Databases are brought to the tables' form, once, whoever starts first."""
 
 import asyncio
+import signal
+import sys
 
+import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -32,6 +35,45 @@ async def test_a_database_that_was_not_migrated_is_not_ready(empty_database_url:
 def test_the_newest_revision_is_the_one_that_is_named() -> None:
     scripts = ScriptDirectory(str(next(iter(migrations.__path__))))
     assert scripts.get_current_head() == HEAD
+
+
+KILLED = """
+import asyncio, os, signal, sys
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+from app.store.migrations import migrate
+
+written = 0
+
+@event.listens_for(Engine, "after_cursor_execute")
+def count(connection, cursor, statement, *_):
+    global written
+    written += statement.lstrip().startswith(("CREATE", "ALTER", "INSERT", "UPDATE"))
+    if written == int(sys.argv[2]):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+asyncio.run(migrate(sys.argv[1]))
+"""
+"""Migrates, and is killed once it has written as often as told."""
+
+
+@pytest.mark.parametrize("writings", [1, 2, 10, 25, 40])
+async def test_a_migration_that_is_killed_is_done_again_from_the_start(empty_database_url: str, writings: int) -> None:
+    killed = await asyncio.create_subprocess_exec(sys.executable, "-c", KILLED, empty_database_url, str(writings))
+    assert await killed.wait() == -signal.SIGKILL
+    store = Store(empty_database_url)
+    assert await store.problems() == [f"The database is at revision None, not {HEAD}: run balance-gateway migrate."]
+    await store.close()
+    await migrate(empty_database_url)
+    assert await _found_in(empty_database_url) == []
+
+
+async def _found_in(url: str) -> list[object]:
+    engine = create_async_engine(url, poolclass=NullPool)
+    async with engine.connect() as connection:
+        found = await connection.run_sync(_differences)
+    await engine.dispose()
+    return found
 
 
 def _differences(connection: Connection) -> list[object]:
