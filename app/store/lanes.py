@@ -17,12 +17,10 @@ from sqlalchemy import Select
 from sqlalchemy.engine import Dialect as Driver
 
 from app.store.failures import RaceLost, told_of_commit, told_plainly
+from app.store.wires import END_SECONDS, Wire
 
 PREPARED_MAX = 200
 """Statements that are kept prepared on a lane."""
-
-END_SECONDS = 2.0
-"""How long a server may take to end a lane."""
 
 _INTERRUPT_SECONDS = 0.02
 
@@ -147,7 +145,7 @@ class PostgresLanes:
 
     async def _open(self) -> _PostgresLane:
         # Without a cache of the driver's, statements would have no name, and PostgreSQL would plan them each time.
-        connection = await asyncpg.connect(**self._arguments, statement_cache_size=PREPARED_MAX)
+        connection = await asyncpg.connect(**self._arguments, statement_cache_size=PREPARED_MAX, connection_class=Wire)
         return _PostgresLane(connection, OrderedDict())
 
     async def row(self, statement: Compiled, values: Mapping[str, Any], *, writes: bool = False) -> Sequence[Any]:

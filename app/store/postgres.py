@@ -5,7 +5,6 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import asyncpg
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
@@ -33,22 +32,14 @@ from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from app.store.dialects import Page, Rows
-from app.store.lanes import END_SECONDS, PostgresLanes
+from app.store.lanes import PostgresLanes
 from app.store.recording import RECORD, RECORD_ONE
 from app.store.types import Number, given_list
+from app.store.wires import Wire
 
 LOCK_SECONDS = 10
 IDLE_SECONDS = 60
 """How long a process that was stopped in the middle of a transaction keeps its locks."""
-
-
-class PromptConnection(asyncpg.Connection):
-    """The driver's connection, whose end always has a limit: a pool that is left gives none, and a network that went
-    silent never answers.
-    """
-
-    async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - the driver's name.
-        await super().close(timeout=END_SECONDS if timeout is None else timeout)
 
 
 class Postgres:
@@ -67,7 +58,7 @@ class Postgres:
 
         Whatever the server, the role or the database is set to, a commit is on the disk before it is answered.
         """
-        given = {"server_settings": self._session(statement_seconds), "connection_class": PromptConnection}
+        given = {"server_settings": self._session(statement_seconds), "connection_class": Wire}
         works = create_async_engine(url, pool_size=connections, max_overflow=0, connect_args=given)
         event.listen(works.sync_engine, "checkout", _demand_open)
         return works.execution_options(isolation_level="AUTOCOMMIT"), works

@@ -14,6 +14,8 @@ import asyncpg
 import structlog
 from sqlalchemy import make_url
 
+from app.store.wires import Wire
+
 CHANNEL = "balance_gateway"
 AGAIN_SECONDS = 2.0
 REST_SECONDS = 0.02
@@ -45,7 +47,7 @@ class Signals:
 
     async def _connected(self) -> None:
         settings = {"application_name": "balance-gateway signals"}
-        connection: Any = await asyncpg.connect(self._dsn, server_settings=settings)
+        connection: Any = await asyncpg.connect(self._dsn, server_settings=settings, connection_class=Wire)
         lost = asyncio.Event()
         try:
 
@@ -64,4 +66,4 @@ class Signals:
                     await asyncio.sleep(REST_SECONDS)
         finally:
             with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-                await connection.close(timeout=2)
+                await connection.close()

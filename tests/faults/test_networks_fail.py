@@ -10,9 +10,8 @@ from typing import Any, NamedTuple
 import asyncpg
 import pytest
 
-from app.store.lanes import END_SECONDS
-from app.store.postgres import PromptConnection
 from app.store.store import CONNECTIONS_MAX
+from app.store.wires import END_SECONDS, Wire
 from tests.databases import Databases
 from tests.faults import invariants
 from tests.faults.asking import READ, REGISTER, Told, amounts, asked, items
@@ -62,7 +61,7 @@ def _is_plain(told: Told) -> bool:
 
 
 def _recovered(network: Network, writer: Writer) -> None:
-    """Return when reads and writes work again, all that there are connections for at once; in time, by itself."""
+    """Return when reads and writes work again: in time, by itself."""
     deadline = time.monotonic() + RECOVERY_SECONDS_MAX
     while True:
         read, written = asked(network.gateway, READ), writer.write()
@@ -217,7 +216,7 @@ async def test_a_network_that_swallows_all_keeps_nobody_longer_than_the_deadline
 async def test_a_connection_to_nowhere_is_ended_in_time(postgresql_url: str) -> None:
     """Also when the cancellation of what it was asked is swallowed as well."""
     with proxied(postgresql_url) as (proxy, url):
-        connection = await asyncpg.connect(url.replace("+asyncpg", ""), connection_class=PromptConnection)
+        connection = await asyncpg.connect(url.replace("+asyncpg", ""), connection_class=Wire)
         proxy.swallow()
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(connection.execute("SELECT 1"), 0.1)

@@ -7,14 +7,18 @@ import signal
 import socket
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import aiosqlite
 import asyncpg
 import pytest
+from sqlalchemy import make_url
 
 from app.domain.refusals import Code, Refusal
 from app.store.lanes import Compiled
+from app.store.signals import Signals
 from app.store.store import Store
 
 SECONDS = 20
@@ -196,3 +200,27 @@ async def test_whoever_leaves_when_it_is_its_turn_lets_the_next_one_have_it(data
 
 async def _are(wanted: int, counting: Awaitable[int]) -> bool:
     return await counting == wanted
+
+
+def kept_alive(port: int) -> list[bool]:
+    """Of each connection of this process to a port: whether the system asks if somebody is still there."""
+    mine = set()
+    for each in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):  # The one that lists them is gone by then.
+            mine.add(str(each.readlink()))
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]]
+    ours = [row for row in rows if row[2].endswith(f":{port:04X}") and f"socket:[{row[9]}]" in mine]
+    return [row[5].startswith("02:") for row in ours]
+
+
+async def test_each_connection_notices_a_network_that_went_silent(postgresql_url: str) -> None:
+    store = Store(postgresql_url)
+    hearing = asyncio.ensure_future(Signals(postgresql_url, lambda: None).run())
+    await store._lanes.row(ONE, {})
+    await store.is_empty()
+    port = make_url(postgresql_url).port
+    assert port is not None
+    await until(lambda: asyncio.sleep(0, len(kept_alive(port)) == 3))
+    assert kept_alive(port) == [True, True, True]
+    hearing.cancel()
+    await store.close()
