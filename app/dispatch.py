@@ -120,6 +120,7 @@ class Dispatcher:
                     for number in await self.concerned():
                         if number not in self._serving:
                             task = self._serving[number] = asyncio.ensure_future(self._served(number))
+                            # mypy infers no type for a lambda with a default.
                             task.add_done_callback(lambda _done, number=number: self._serving.pop(number, None))  # type: ignore[misc]
                 except Refusal as refusal:
                     _log.warning("deliveries_wait", code=refusal.code)

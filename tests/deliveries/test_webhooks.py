@@ -17,6 +17,7 @@ BODY = b'{"specversion":"1.0"}'
 
 
 async def post(url: str, secret: str | None = None, **options: object) -> Outcome:
+    # Options are of several types.
     sender = WebhookSender(**{"allow_private": True, "seconds": 2.0, **options})  # type: ignore[arg-type]
     try:
         return await sender.send(url, secret or new_secret(), event_id="event_1", body=BODY, now=datetime.now(UTC))

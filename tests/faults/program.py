@@ -89,6 +89,7 @@ async def _faulty_send(send: Any, media: Any, reply: Any) -> None:
 
 
 if __name__ == "__main__":
+    # The fault itself: methods in place of the gateway's own.
     Store.work = _faulty_work  # type: ignore[method-assign]
     Store.record_as_seen = _faulty_record  # type: ignore[method-assign]
     for dialect in (Sqlite, Postgres):

@@ -93,6 +93,7 @@ if __name__ == "__main__":
     )
     for owner, name, place, way in patched:
         setattr(owner, name, way(place, getattr(owner, name)))
+    # The module has them by import, and in_parts promises no signature.
     runner.close_next = in_parts(runner.close_next)  # type: ignore[attr-defined, assignment]
     runner.carry_on = in_parts(runner.carry_on)  # type: ignore[attr-defined, assignment]
     cli.main()
