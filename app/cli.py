@@ -242,7 +242,7 @@ def _listen(settings: Settings) -> None:
     from app.web.connections import LOOK_SECONDS, Watch, make_room  # noqa: PLC0415
 
     application = create_app(settings)
-    watch = Watch(connection_limits(settings))
+    watch = Watch(connection_limits(settings), application.known)
     make_room(settings.connections_max)
     # What is there from the start stays; a look at all of it for garbage would hold the event loop for 40 ms.
     gc.collect()

@@ -33,6 +33,7 @@ from app.web.health import Alive, Ready
 from app.web.ide import page_routes
 from app.web.jwks import PublishedKeys
 from app.web.keys import PUBLIC_ALGORITHMS, Key, OneKey, key_from
+from app.web.known import Known
 from app.web.sse import EventStream
 from app.web.tokens import Rules
 from app.web.websocket import GraphQLSocket
@@ -214,7 +215,9 @@ async def _ended(tasks: Sequence[asyncio.Task[None]]) -> None:
 class Application:
     """The ASGI application."""
 
-    def __init__(self, app: ASGIApp, streams: EventStream, sockets: GraphQLSocket) -> None:
+    def __init__(self, app: ASGIApp, known: Known, streams: EventStream, sockets: GraphQLSocket) -> None:
+        self.known = known
+        """Answers requests that have come before as this would, straight from their connections."""
         self._app = app
         self._streams = streams
         self._sockets = sockets
@@ -294,12 +297,17 @@ def create_app(settings: Settings, clock: Clock = _now) -> Application:
     rest = Starlette(routes=files, lifespan=lifespan)
     # A redirect would repeat the Host header that a client sent.
     rest.router.redirect_slashes = False
+    cors = Cors(view, settings.cors_origins) if settings.cors_origins else None
     paths: dict[str, ASGIApp] = {
-        "/graphql": Cors(view, settings.cors_origins) if settings.cors_origins else view,
+        "/graphql": cors or view,
         "/graphql/schema.graphql": CallersOnly(SecurityHeaders(rest), callers.of_headers),
         "/health": Alive(),
         "/ready": Ready(store.problems, overdue=lambda: runner.overdue(store, clock()), facts=store.facts),
     }
     served = Paths(SecurityHeaders(rest), http=paths, websocket={"/graphql": sockets})
-    guarded = FramingGuard(HostGuard(served, hosts_of(settings)))
-    return Application(AccessLog(guarded, write), streams, sockets)
+    host_guard = HostGuard(served, hosts_of(settings))
+    framing_guard = FramingGuard(host_guard)
+    log = AccessLog(framing_guard, write)
+    faults = (framing_guard.fault, host_guard.fault)
+    known = Known(view, "/graphql", log, faults, lambda scope: [] if cors is None else cors.more(scope))
+    return Application(log, known, streams, sockets)

@@ -24,17 +24,18 @@ TEXT_MAX = 100
 Write = Callable[[bytes], None]
 
 _WELL_FORMED = re.compile(rb"[A-Za-z0-9._:+/=-]{1,128}")
-_START = secrets.token_hex(4)
+_START = secrets.token_hex(4).encode("ascii")
 _NUMBERS = itertools.count(1)
 
 
 class Request:
     """A request as the log tells it; whoever learns something of it writes it here."""
 
-    __slots__ = ("caller", "code", "cost", "id", "name", "status", "type")
+    __slots__ = ("begun", "caller", "code", "cost", "id", "name", "status", "type")
 
     def __init__(self, id: str = "") -> None:
         self.id = id
+        self.begun = perf_counter()
         self.caller: str | None = None
         self.name: str | None = None
         """The operation's."""
@@ -71,10 +72,8 @@ class AccessLog:
         if type_ == "lifespan":
             await self._app(scope, receive, send)
             return
-        begun = perf_counter()
         id = _id(scope["headers"])
-        request = Request(id.decode("ascii"))
-        _AT_HAND.set(request)
+        request = begin(id)
 
         def sending(message: Message) -> Any:
             kind = message["type"]
@@ -90,15 +89,29 @@ class AccessLog:
         try:
             await self._app(scope, receive, sending)
         finally:
-            if self._write is not None:
-                method = scope["method"] if type_ == "http" else None
-                self._write(_line("request", request, begun, {"method": method, "path": _bounded(scope["path"])}))
+            self.end(request, scope["method"] if type_ == "http" else None, scope["path"])
+
+    def end(self, request: Request, method: str | None, path: str) -> None:
+        """Write the line of a request that is answered."""
+        if self._write is not None:
+            self._write(_line("request", request, {"method": method, "path": _bounded(path)}))
+
+
+def begin(id: bytes) -> Request:
+    """A request that begins to be answered, and is the one at hand from now on."""
+    request = Request(id.decode("ascii"))
+    _AT_HAND.set(request)
+    return request
+
+
+def new_id() -> bytes:
+    """An id for a request that brings none."""
+    return b"%b-%x" % (_START, next(_NUMBERS))
 
 
 @contextmanager
 def operation(name: str | None, write: Write | None) -> Iterator[None]:
     """Make an operation over a socket the one at hand, and write its line when it ends; one task for each."""
-    begun = perf_counter()
     socket = at_hand()
     request = Request(socket.id)
     request.caller, request.name = socket.caller, name
@@ -107,17 +120,17 @@ def operation(name: str | None, write: Write | None) -> Iterator[None]:
         yield
     finally:
         if write is not None:
-            write(_line("operation", request, begun, {}))
+            write(_line("operation", request, {}))
 
 
-def _line(event: str, request: Request, begun: float, more: dict[str, Any]) -> bytes:
+def _line(event: str, request: Request, more: dict[str, Any]) -> bytes:
     told = {
         "request_id": request.id,
         **more,
         "operation": _bounded(request.name),
         "type": request.type,
         "caller": _bounded(request.caller),
-        "duration_ms": round((perf_counter() - begun) * 1000, 3),
+        "duration_ms": round((perf_counter() - request.begun) * 1000, 3),
         "cost": request.cost,
         "status": request.status,
         "code": request.code,
@@ -132,7 +145,7 @@ def _id(headers: list[tuple[bytes, bytes]]) -> bytes:
     for name, value in headers:
         if name == REQUEST_ID and _WELL_FORMED.fullmatch(value) is not None:
             return value
-    return b"%s-%x" % (_START.encode(), next(_NUMBERS))
+    return new_id()
 
 
 def _bounded(text: str | None) -> str | None:

@@ -40,14 +40,11 @@ class Cors:
         self._origins = frozenset(origin.encode("ascii") for origin in origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        origins = [value for name, value in scope["headers"] if name == b"origin"]
-        allowed = origins[0] if len(origins) == 1 and origins[0] in self._origins else None
-        more = [_VARY] if allowed is None else [_VARY, (b"access-control-allow-origin", allowed)]
+        allowed = self._allowed(scope)
         if allowed is not None and _is_preflight(scope):
-            await _allow(send, more)
+            await _allow(send, [_VARY, (b"access-control-allow-origin", allowed)])
             return
-        if allowed is not None:
-            more.append((b"access-control-expose-headers", ANSWER_HEADERS))
+        more = self.more(scope)
 
         def sending(message: Message) -> Any:
             if message["type"] == "http.response.start":
@@ -55,6 +52,21 @@ class Cors:
             return send(message)
 
         await self._app(scope, receive, sending)
+
+    def more(self, scope: Scope) -> list[tuple[bytes, bytes]]:
+        """The headers of the answer to a request, beside its own."""
+        allowed = self._allowed(scope)
+        if allowed is None:
+            return [_VARY]
+        return [
+            _VARY,
+            (b"access-control-allow-origin", allowed),
+            (b"access-control-expose-headers", ANSWER_HEADERS),
+        ]
+
+    def _allowed(self, scope: Scope) -> bytes | None:
+        origins = [value for name, value in scope["headers"] if name == b"origin"]
+        return origins[0] if len(origins) == 1 and origins[0] in self._origins else None
 
 
 def _is_preflight(scope: Scope) -> bool:

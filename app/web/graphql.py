@@ -16,6 +16,7 @@ from app.domain.callers import Caller
 from app.domain.refusals import Code, Refusal, outcome_unknown
 from app.web.access import at_hand
 from app.web.bodies import (
+    HELD_MIN,
     BodyReader,
     ClientGoneError,
     JsonReader,
@@ -67,10 +68,16 @@ request; for one that is, 400 with application/graphql-response+json and 200 wit
 Headers: TypeAlias = Mapping[bytes, bytes]
 """Request headers by lower-case name; one that was sent several times has its values joined by ", "."""
 
-_Pairs: TypeAlias = list[tuple[bytes, bytes]]
+Pairs: TypeAlias = list[tuple[bytes, bytes]]
+"""Headers of an answer."""
 
-_JSON: _Pairs = [(b"content-type", b"application/json; charset=utf-8"), *SAFE_HEADERS.items()]
-_GRAPHQL: _Pairs = [(b"content-type", b"application/graphql-response+json; charset=utf-8"), *SAFE_HEADERS.items()]
+_JSON: Pairs = [(b"content-type", b"application/json; charset=utf-8"), *SAFE_HEADERS.items()]
+_GRAPHQL: Pairs = [(b"content-type", b"application/graphql-response+json; charset=utf-8"), *SAFE_HEADERS.items()]
+
+CLOSING = (b"connection", b"close")
+"""The header of an answer that ends its connection."""
+
+_TEXTS = frozenset({Media.JSON, Media.GRAPHQL})
 
 _PREFLIGHT = (b"graphql-require-preflight", b"apollo-require-preflight", b"x-apollo-operation-name")
 """Headers that a page of another site can't send without the browser asking the gateway first."""
@@ -84,10 +91,21 @@ class Stream(Protocol):
     ) -> None: ...
 
 
-class _Reply(NamedTuple):
+class Head(NamedTuple):
+    """What the head of a POST says, for every request that has the same."""
+
+    headers: Headers
+    media: Media
+    length: int
+    """Bytes of the body."""
+
+
+class Reply(NamedTuple):
+    """An answer before it is sent."""
+
     status: int
     body: bytes
-    more: _Pairs
+    more: Pairs
     """Headers beside those that every answer has."""
 
 
@@ -140,6 +158,36 @@ class GraphQLView:
         finally:
             self._bodies.release()
 
+    def head_of(self, scope: Scope) -> Head | None:
+        """The head of a request, if whatever has the same can be answered by `reply`: a POST of some kilobytes."""
+        headers = joined_headers(scope["headers"])
+        media = self._media(scope, headers)
+        if scope["method"] != "POST" or len(headers) != len(scope["headers"]) or media not in _TEXTS:
+            return None
+        if headers.get(b"connection", b"keep-alive").lower() != b"keep-alive":
+            return None
+        try:
+            self._check_post(headers)
+        except Refusal:
+            return None
+        length = int(headers.get(b"content-length", b"0"))
+        return Head(headers, media, length) if 0 < length < HELD_MIN else None
+
+    async def reply(self, head: Head, body: bytes, receive: Receive) -> Reply | None:
+        """The answer to a request that is all there; None where nobody is there any more to be answered.
+
+        receive: tells when the client is gone.
+        """
+        headers = head.headers
+        try:
+            caller = await self._caller(headers)
+            asked = _with_wishes(with_key(asked_from(self._reader.read(body)), headers), headers)
+        except Refusal as refusal:
+            return self._refused(refusal, kept=True)
+        except Exception:  # noqa: BLE001 - whatever it is, the client is answered and told nothing of it.
+            return _failed()
+        return await self._ran(asked, caller, receive, head.media, mutations=True)
+
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = joined_headers(scope["headers"])
         mutations = scope["method"] == "POST"
@@ -177,7 +225,7 @@ class GraphQLView:
 
     async def _ran(
         self, asked: Asked, caller: Caller, receive: Receive, media: Media | None, *, mutations: bool
-    ) -> _Reply | None:
+    ) -> Reply | None:
         """The answer to a GraphQL request; None where nobody is there any more to be answered."""
         at_hand().name = asked.operation_name
         answering = self._run(asked, caller, mutations=mutations)
@@ -203,6 +251,9 @@ class GraphQLView:
             _check_get(headers)
         else:
             self._check_post(headers)
+        return await self._caller(headers)
+
+    async def _caller(self, headers: Headers) -> Caller:
         found = self._caller_of(headers)
         caller = found if isinstance(found, Caller) else await found
         at_hand().caller = caller.subject
@@ -249,17 +300,17 @@ class GraphQLView:
             return False
         return True
 
-    def _refused(self, refusal: Refusal, *, kept: bool) -> _Reply:
+    def _refused(self, refusal: Refusal, *, kept: bool) -> Reply:
         """The answer to what is no GraphQL request; `kept` says whether the connection is."""
         at_hand().code = refusal.code
         # A timeout before there is a request is the client's: its body did not come.
         status = 408 if refusal.code is Code.TIMEOUT else STATUSES.get(refusal.code, 400)
         more = headers_for(refusal.code, refusal.extensions, allow=", ".join(sorted(self._methods)))
         if not kept:
-            more.append((b"connection", b"close"))
-        return _Reply(status, error_body(refusal.code, refusal.message, refusal.extensions), more)
+            more.append(CLOSING)
+        return Reply(status, error_body(refusal.code, refusal.message, refusal.extensions), more)
 
-    async def _reply(self, answering: Awaitable[Answered], media: Media | None) -> _Reply:
+    async def _reply(self, answering: Awaitable[Answered], media: Media | None) -> Reply:
         """The answer to a GraphQL request. Raises ClientGoneError."""
         request = at_hand()
         try:
@@ -274,17 +325,21 @@ class GraphQLView:
         except Exception:  # noqa: BLE001 - as above.
             return _failed()
         if ran:
-            return _Reply(200, body, [REPLAYED] if is_replay else [])
+            return Reply(200, body, [REPLAYED] if is_replay else [])
         status = STATUSES.get(code, 400 if media is Media.GRAPHQL else 200)
-        return _Reply(status, body, headers_for(code, extensions, allow="POST"))
+        return Reply(status, body, headers_for(code, extensions, allow="POST"))
 
 
-async def _send(send: Send, media: Media | None, reply: _Reply) -> None:
+async def _send(send: Send, media: Media | None, reply: Reply) -> None:
     status, body, more = reply
-    content = _GRAPHQL if media is Media.GRAPHQL else _JSON
-    headers = [*content, (b"content-length", b"%d" % len(body)), *more]
+    headers = [*fixed_headers(media), (b"content-length", b"%d" % len(body)), *more]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+def fixed_headers(media: Media | None) -> Pairs:
+    """The headers that every answer of a media type has."""
+    return _GRAPHQL if media is Media.GRAPHQL else _JSON
 
 
 def joined_headers(pairs: list[tuple[bytes, bytes]]) -> Headers:
@@ -330,16 +385,16 @@ def headers_for(code: Code | None, extensions: Mapping[str, Any], *, allow: str)
     return []
 
 
-def _given_up() -> _Reply:
+def _given_up() -> Reply:
     """The answer to what was broken off: it may have been done, or not."""
     refusal = outcome_unknown(Code.UNAVAILABLE, "The gateway goes away")
     body = error_body(refusal.code, refusal.message, refusal.extensions)
-    return _Reply(503, body, [*headers_for(refusal.code, {}, allow=""), (b"connection", b"close")])
+    return Reply(503, body, [*headers_for(refusal.code, {}, allow=""), CLOSING])
 
 
-def _failed() -> _Reply:
+def _failed() -> Reply:
     """The answer where the gateway itself failed, inside an `except`: the log holds what happened under the id."""
     id = secrets.token_hex(8)
     at_hand().code = Code.INTERNAL
     _log.exception("request_failed", id=id)
-    return _Reply(500, error_body(Code.INTERNAL, "Internal error", {"id": id}), [])
+    return Reply(500, error_body(Code.INTERNAL, "Internal error", {"id": id}), [])

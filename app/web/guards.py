@@ -31,6 +31,9 @@ SAFE_HEADERS: Mapping[bytes, bytes] = {
 }
 """What every answer has, so that no browser takes one for something else, frames it or keeps it."""
 
+Fault = tuple[int, str]
+"""A status, and what is told with it."""
+
 _JSON_HEADERS = [(b"content-type", b"application/json; charset=utf-8"), *SAFE_HEADERS.items()]
 
 
@@ -68,20 +71,22 @@ class HostGuard:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        fault = self._fault([value for name, value in scope["headers"] if name == b"host"])
+        fault = self.fault(scope)
         if fault is None:
             await self._app(scope, receive, send)
         else:
-            await refuse(scope, send, 400, fault)
+            await refuse(scope, send, *fault)
 
-    def _fault(self, values: list[bytes]) -> str | None:
+    def fault(self, scope: Scope) -> Fault | None:
+        """What is wrong with a request; None: nothing."""
+        values = [value for name, value in scope["headers"] if name == b"host"]
         if len(values) != 1:
-            return "A request has exactly one Host header."
+            return 400, "A request has exactly one Host header."
         match = _HOST.fullmatch(values[0])
         if match is None:
-            return "The Host header is malformed."
+            return 400, "The Host header is malformed."
         if self._hosts is not None and match[1].lower() not in self._hosts:
-            return "This host is not served here."
+            return 400, "This host is not served here."
         return None
 
 
@@ -111,13 +116,14 @@ class FramingGuard:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        fault = self._fault(scope)
+        fault = self.fault(scope)
         if fault is None:
             await self._app(scope, receive, send)
         else:
             await refuse(scope, send, *fault)
 
-    def _fault(self, scope: Scope) -> tuple[int, str] | None:
+    def fault(self, scope: Scope) -> Fault | None:
+        """What is wrong with a request; None: nothing."""
         pairs = scope["headers"]
         if len(pairs) > self._headers_max:
             return 431, f"A request has at most {self._headers_max} headers."
