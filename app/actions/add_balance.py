@@ -1,16 +1,18 @@
 """Add one balance to an account (24SevenOffice: POST /bankaccounts/{id}/balances; YETI switch: balance-correction)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import NamedTuple
 
 from app.actions.business_units import refuse
-from app.actions.register_balances import record, record_as_seen
+from app.actions.register_balances import record
 from app.domain import money
 from app.domain.accounts import MUST_EXIST, amount_violations, text_violations
-from app.domain.balances import REQUESTER_MAX, NewEntry, Position, is_too_far_ahead
+from app.domain.balances import REQUESTER_MAX, UNNUMBERED, NewEntry, Position, is_too_far_ahead, moved
 from app.domain.callers import Caller
 from app.domain.currencies import CURRENCIES
+from app.domain.events import crossings
 from app.domain.ids import Kind, number_of
 from app.domain.records import Entry
 from app.domain.refusals import UserErrorCode, Violated, Violation
@@ -82,12 +84,25 @@ async def correct_balance(
     return await _recorded(store, caller, account, judged, now=now)
 
 
+class _Addition(NamedTuple):
+    """One entry that is to be recorded."""
+
+    account: int
+    caller: Caller
+    judged: Callable[[Position | None], NewEntry]
+    """The entry, by where its account stands; raises Violated. None: there is no such account."""
+    now: datetime
+
+
 async def _recorded(
     store: Store, caller: Caller, account: str, judged: Callable[[Position | None], NewEntry], *, now: datetime
 ) -> Entry | list[Violation]:
     """Record what is judged of an account: as it was last seen, where it still stands so, else under its lock."""
     number = number_of(Kind.ACCOUNT, account)
-    seen = {} if number is None else await store.positions_seen(caller.units, [number])
+    if number is not None and store.records_as_seen:
+        added = await store.together(_Addition(number, caller, judged, now), _record_together)
+        if added is not None:
+            return added
 
     async def act(work: Work) -> Entry:
         held = {} if number is None else await work.accounts.positions([number])
@@ -95,19 +110,53 @@ async def _recorded(
         return (await record(work, [judged(position)], held, now=now, by=caller.subject))[0]
 
     try:
-        if seen:
-            async with store.turn(seen):
-                seen = store.seen_again(seen)
-                (position,) = seen.values()
-                added = await record_as_seen(store, [judged(position)], seen, now=now, by=caller.subject)
-            if added is not None:
-                return added[0]
-    except Violated:
-        pass  # What was seen may be old; the lock decides.
-    try:
         return await store.work(caller.units, act)
     except Violated as violated:
         return list(violated.violations)
+
+
+async def _record_together(store: Store, additions: Sequence[_Addition]) -> list[Entry | None]:
+    """Record entries one after another, each by what those before it leave of its account, in one statement.
+
+    None for each that is to be recorded under its account's lock, which decides: what was seen may be old.
+    """
+    accounts = {addition.account for addition in additions}
+    await store.see(accounts)
+    async with store.turn(accounts):
+        seen: dict[int, Position] = {}
+        standing: dict[int, Position] = {}
+        locked: set[int] = set()
+        places: list[int] = []
+        entries: list[NewEntry] = []
+        afters: list[Position | None] = []
+        for place, (account, caller, judged, _) in enumerate(additions):
+            position = store.position_seen(caller.units, account)
+            if position is None or account in locked:
+                continue
+            seen[account] = position
+            position = standing.get(account, position)
+            try:
+                entry = judged(position)
+            except Exception:  # noqa: BLE001, S112 - whatever it is, it is told to who asked, and to no one else.
+                continue
+            after = moved(position, entry, UNNUMBERED)
+            if after is not None and crossings(position.state, after.state):
+                locked.add(account)  # Whoever comes after it waits for the lock too.
+                continue
+            if after is not None:
+                standing[account] = after
+            places.append(place)
+            entries.append(entry)
+            afters.append(after)
+        recorded: list[Entry | None] = [None] * len(additions)
+        if entries:
+            now = max(additions[place].now for place in places)
+            by = [additions[place].caller.subject for place in places]
+            by = by[:1] if len(set(by)) == 1 else by
+            added = await store.record_as_seen(entries, afters, seen, now=now, by=by, apart=True)
+            for place, entry_or_none in zip(places, added or (), strict=False):
+                recorded[place] = entry_or_none
+    return recorded
 
 
 def _moment_violations(moment: datetime, now: datetime, ahead_max: timedelta) -> list[Violation]:

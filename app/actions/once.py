@@ -1,12 +1,12 @@
 """Do what a request asks once for its client's key; whoever asks again gets the answer that was given."""
 
 import json
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
 from app.actions.register_balances import Registered, Result
-from app.domain.balances import Position, Rejected
+from app.domain.balances import Rejected
 from app.domain.histories import HistoryConfig
 from app.domain.idempotency import Key
 from app.domain.records import Entry
@@ -52,12 +52,9 @@ class OnceStore(Store):
         if found is not None:
             self._facts = self._checked(found)
 
-    async def positions_seen(self, units: Units, accounts: Collection[int]) -> dict[int, Position]:
-        del units, accounts  # What is remembered with a key is a work.
-        return {}
-
-    async def facts_seen(self, units: Units, asked: Any) -> None:
-        del units, asked
+    @property
+    def records_as_seen(self) -> bool:
+        return False  # What is remembered with a key is a work.
 
     async def work(self, units: Units, act: Callable[[Work], Awaitable[T]]) -> T:
         if self._facts is None:

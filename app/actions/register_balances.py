@@ -161,10 +161,11 @@ async def record_as_seen(
     done = list(steps(accepted, positions))
     if any(step.crossings for step in done):
         return None
-    added = await store.record_as_seen(accepted, done, positions, now=now, by=by)
+    entries = [accepted[step.place] for step in done]
+    added = await store.record_as_seen(entries, [step.after for step in done], positions, now=now, by=[by])
     if added is None:
         return None
-    by_index = {step.place: entry for step, entry in zip(done, added, strict=True)}
+    by_index = {step.place: entry for step, entry in zip(done, added, strict=True) if entry is not None}
     return [by_index[index] for index in range(len(accepted))]
 
 

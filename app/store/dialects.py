@@ -6,7 +6,8 @@ from typing import Any, Protocol
 from sqlalchemy import ColumnElement, FromClause, Select, Table
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from app.store.lanes import Compiled, Lanes
+from app.store.lanes import Lanes
+from app.store.recording import Recordings
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -29,10 +30,8 @@ class Dialect(Protocol):
         ...
 
     @property
-    def record(self) -> tuple[Compiled, Compiled] | None:
-        """The statements that record one entry, or many, as their accounts were seen to stand (app.store.recording);
-        None where works do it.
-        """
+    def record(self) -> Recordings | None:
+        """The statements that record entries as their accounts were seen to stand; None where works do it."""
         ...
 
     def contains(self, folded: ColumnElement[Any], text: ColumnElement[Any]) -> ColumnElement[bool]:

@@ -33,7 +33,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from app.store.dialects import Page, Rows
 from app.store.lanes import PostgresLanes
-from app.store.recording import RECORD, RECORD_ONE
+from app.store.recording import RECORDINGS
 from app.store.types import Number, given_list
 from app.store.wires import Wire
 
@@ -47,7 +47,7 @@ class Postgres:
 
     name = "postgresql"
     short_list = 0
-    record = (RECORD_ONE, RECORD)
+    record = RECORDINGS
 
     def __init__(self, *, allow_async_commit: bool = False) -> None:
         self._horizon = Horizon()

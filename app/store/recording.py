@@ -8,7 +8,7 @@ an account's threshold state: who crosses a threshold is recorded in the other w
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from app.domain import money
 from app.domain.balances import NewEntry, Position
@@ -30,8 +30,9 @@ _GIVEN = {
     "became_current": "boolean",
     "moves": "boolean",
     "is_new_kind": "boolean",
+    "by": "text",
 }
-"""Of each entry; `moves` marks the one that its account stands at afterwards."""
+"""Of each entry; `moves` marks the one that its account stands at afterwards, `by` is missing where all have one."""
 _SEEN = {
     "account_id": "bigint",
     "entry_id": "bigint",
@@ -40,7 +41,7 @@ _SEEN = {
     "external_id": "text",
 }
 """Of each account, as it was seen."""
-_STORED = [name for name in _GIVEN if name not in {"moves", "is_new_kind"}]
+_STORED = [name for name in _GIVEN if name not in {"moves", "is_new_kind", "by"}]
 
 
 def _rows(columns: Mapping[str, str], first: int, name: str) -> str:
@@ -59,7 +60,12 @@ def _row(columns: Mapping[str, str], first: int, _name: str) -> str:
 _NOW, _BY = len(_GIVEN) + len(_SEEN) + 1, len(_GIVEN) + len(_SEEN) + 2
 
 
-def _sql(rows: Callable[[Mapping[str, str], int, str], str]) -> str:
+_ALL_HELD = "WHERE (SELECT count(*) FROM held) = (SELECT count(*) FROM seen)"
+_NUMBERS = "SELECT array_agg(id ORDER BY place) FROM numbered"
+_NUMBERS_APART = "SELECT array_agg(n.id ORDER BY g.place) FROM given AS g LEFT JOIN numbered AS n ON n.place = g.place"
+
+
+def _sql(rows: Callable[[Mapping[str, str], int, str], str], *, apart: bool = False) -> str:
     return f"""
 WITH given AS (
   {rows(_GIVEN, 1, "given")}
@@ -76,7 +82,7 @@ WITH given AS (
 ), ready AS MATERIALIZED (
   SELECT g.*, h.unit_id, h.external_id, h.division_id
   FROM given AS g JOIN held AS h ON h.account_id = g.account_id
-  WHERE (SELECT count(*) FROM held) = (SELECT count(*) FROM seen)
+  {"" if apart else _ALL_HELD}
   ORDER BY g.place
 ), numbered AS MATERIALIZED (
   SELECT *, nextval('entries_id_seq') AS id FROM ready
@@ -90,16 +96,33 @@ WITH given AS (
 ), added AS (
   INSERT INTO entries ({", ".join(_STORED)}, unit_id, external_id, division_id, id, recorded_at, recorded_by)
   OVERRIDING SYSTEM VALUE
-  SELECT {", ".join(_STORED)}, unit_id, external_id, division_id, id, ${_NOW}::timestamptz, ${_BY}::text
+  SELECT {", ".join(_STORED)}, unit_id, external_id, division_id, id, ${_NOW}::timestamptz,
+    coalesce(by, ${_BY}::text)
   FROM numbered ORDER BY unit_id, communication_number
 )
-SELECT array_agg(id ORDER BY place) FROM numbered
+{_NUMBERS_APART if apart else _NUMBERS}
 """  # noqa: S608 - the names and types are those above.
 
 
 _PARAMETERS = [(str(place), None) for place in range(1, _BY + 1)]
-RECORD, RECORD_ONE = Compiled(_sql(_rows), _PARAMETERS, {}), Compiled(_sql(_row), _PARAMETERS, {})
-"""Answer the entries' numbers as they were given; null where nothing was written."""
+
+
+class Recordings(NamedTuple):
+    """Statements that answer the entries' numbers as they were given."""
+
+    one: Compiled
+    """Null where it was not written."""
+    all: Compiled
+    """Null where nothing was written, as one of the accounts does not stand as it was seen."""
+    each: Compiled
+    """Null for each that was not written; an account's entries are together."""
+
+
+RECORDINGS = Recordings(
+    Compiled(_sql(_row), _PARAMETERS, {}),
+    Compiled(_sql(_rows), _PARAMETERS, {}),
+    Compiled(_sql(_rows, apart=True), _PARAMETERS, {}),
+)
 
 
 HOLDERS = Compiled(
@@ -150,10 +173,10 @@ def parameters(
     seen: Collection[Position],
     *,
     now: datetime,
-    by: str,
+    by: Sequence[str],
 ) -> dict[str, Any]:
     """What the statement for many is given for entries, in the order in which they count; what that for one is, where
-    there is one.
+    there is one. `by` has one text for each, or one for all.
     """
     types = [entry.balance_type for entry in entries]
     numbers = [entry.communication_number for entry in entries]
@@ -173,6 +196,7 @@ def parameters(
         became_current,
         moves,
         new_kinds,
+        [None] * len(entries) if len(by) == 1 else by,
     ]
     columns += [
         [position.account_id for position in seen],
@@ -185,7 +209,7 @@ def parameters(
         columns = [column[0] for column in columns]
     else:
         columns = list(map(listed, columns, (*_GIVEN.values(), *_SEEN.values())))
-    return {str(place): column for place, column in enumerate([*columns, now, by], 1)}
+    return {str(place): column for place, column in enumerate([*columns, now, by[0]], 1)}
 
 
 def listed(values: Sequence[Any], type_: str) -> str | None:

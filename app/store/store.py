@@ -1,6 +1,7 @@
 """Readings and works: one connection for each block, never shared, never kept."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import datetime
@@ -11,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.domain.balances import NewEntry, Position, Step
+from app.domain.balances import NewEntry, Position
 from app.domain.records import Entry
 from app.domain.refusals import Code, Refusal
 from app.store.accounts import Accounts
@@ -21,6 +22,7 @@ from app.store.closings import Closings
 from app.store.dialects import Dialect
 from app.store.directory import Directory
 from app.store.failures import RaceLost, told_of_commit, told_plainly
+from app.store.gathering import Gathering
 from app.store.histories import Histories
 from app.store.idempotency import Idempotency
 from app.store.log import Log, LogReader, LogWriter
@@ -43,6 +45,8 @@ TRIES_MAX = 10
 
 CLOSE_SECONDS = 2.0
 
+A = TypeVar("A")
+R = TypeVar("R")
 T = TypeVar("T")
 
 
@@ -99,6 +103,7 @@ class Store:
         self._lanes = self.dialect.lanes(url, connections=connections, statement_seconds=statement_seconds)
         self._answers = Answers(self.dialect, self._readers.dialect, self._lanes)
         self._standing = Standing()
+        self._gatherings: dict[Any, Gathering[Any, Any]] = {}
         self.committed: Callable[[], None] = lambda: None
         """Called after each work; whoever waits for what is new sets it."""
         self._endings: set[asyncio.Future[Any]] = set()
@@ -160,20 +165,31 @@ class Store:
         """The SQL by which that is answered, without values."""
         return self._answers.statement(asked, units_form(units)[0], forms).sql
 
-    async def positions_seen(self, units: Units, accounts: Collection[int]) -> dict[int, Position]:
-        """Where accounts that exist for a caller were last seen to stand; read where it is not remembered.
+    async def together(self, asked: A, act: "Callable[[Store, Sequence[A]], Awaitable[Sequence[R]]]") -> R:
+        """Have something done, with others of its kind that are asked for meanwhile. See app.store.gathering."""
+        gathering = self._gatherings.get(act)
+        if gathering is None:
+            gathering = self._gatherings[act] = Gathering(lambda group: act(self, group))
+        done: R = await gathering.ask(asked)
+        return done
 
-        Nothing where no statement records by what was seen.
-        """
-        if self.dialect.record is None:
-            return {}
+    async def see(self, accounts: Collection[int]) -> None:
+        """Learn where accounts stand of which it is not remembered."""
         unknown = [number for number in accounts if number not in self._standing]
         if unknown:
             async with self.reading(None) as reads:
                 self._standing.learn((await reads.accounts.positions_seen(unknown)).values())
                 self._standing.learn_units(await reads.directory.every_unit())
-        found = self._standing.by_numbers(accounts)
-        return {number: at for number, at in found.items() if self._standing.is_seen(at, units)}
+
+    def position_seen(self, units: Units, account: int) -> Position | None:
+        """Where an account was last seen to stand; None where it was not, or does not exist for a caller."""
+        found = self._standing.by_numbers([account]).get(account)
+        return found if found is not None and self._standing.is_seen(found, units) else None
+
+    @property
+    def records_as_seen(self) -> bool:
+        """Whether a statement records by what was seen."""
+        return self.dialect.record is not None
 
     def turn(self, accounts: Collection[int]) -> AbstractAsyncContextManager[None]:
         """See app.store.standing.Standing.turn."""
@@ -191,7 +207,7 @@ class Store:
 
         None where no statement records by what was seen.
         """
-        if self.dialect.record is None:
+        if not self.records_as_seen:
             return None
         standing = self._standing
         ids: dict[str, int] = {}
@@ -219,37 +235,36 @@ class Store:
 
     async def record_as_seen(
         self,
-        accepted: Sequence[NewEntry],
-        done: Sequence[Step],
+        entries: Sequence[NewEntry],
+        afters: Sequence[Position | None],
         positions: Mapping[int, Position],
         *,
         now: datetime,
-        by: str,
-    ) -> list[Entry] | None:
-        """Record entries in the order of their steps, none of which crosses a threshold, in one statement.
+        by: Sequence[str],
+        apart: bool = False,
+    ) -> list[Entry | None] | None:
+        """Record entries in their order in one statement; none of them crosses a threshold.
 
+        afters: where each leaves its account; None where it does not become current.
+        positions: where the accounts were seen to stand.
+        by: whose each is, or one for all.
+        apart: each account by itself, None standing for an entry of one that does not stand as it was seen; else all.
         None where nothing was recorded: an account does not stand as it was seen, or the database needs a work for it.
         Raises as `reading` does.
         """
-        if self.dialect.record is None:
+        statements = self.dialect.record
+        if statements is None:
             return None
-        entries = [accepted[step.place] for step in done]
-        last = {step.before.account_id: number for number, step in enumerate(done) if step.after is not None}
-        moves = [False] * len(done)
-        for number in last.values():
-            moves[number] = True
+        last = {entry.account_id: place for place, entry in enumerate(entries) if afters[place] is not None}
+        moves = [False] * len(entries)
+        for place in last.values():
+            moves[place] = True
         seen = [positions[number] for number in {entry.account_id: None for entry in entries}]
-        values = parameters(
-            entries,
-            [step.after is not None for step in done],
-            moves,
-            self._standing.new_kinds(entries),
-            seen,
-            now=now,
-            by=by,
-        )
+        became_current = [after is not None for after in afters]
+        values = parameters(entries, became_current, moves, self._standing.new_kinds(entries), seen, now=now, by=by)
+        statement = statements.one if len(entries) == 1 else statements.each if apart else statements.all
         try:
-            (numbers,) = await self._lanes.row(self.dialect.record[len(entries) > 1], values, writes=True)
+            (numbers,) = await self._lanes.row(statement, values, writes=True)
         except RaceLost:
             numbers = None
         except BaseException:
@@ -258,10 +273,18 @@ class Store:
         if numbers is None:
             self._standing.forget(position.account_id for position in seen)
             return None
+        if None in numbers:
+            self._standing.forget(
+                entry.account_id for number, entry in zip(numbers, entries, strict=True) if number is None
+            )
         self._standing.learn_kinds(entries)
-        self._standing.move((done[number].after, numbers[number]) for number in last.values())
+        self._standing.move((afters[place], numbers[place]) for place in last.values() if numbers[place] is not None)
         self.committed()
-        return [recorded(number, entry, now=now, by=by) for number, entry in zip(numbers, entries, strict=True)]
+        names = by if len(by) > 1 else itertools.repeat(by[0], len(entries))
+        return [
+            None if number is None else recorded(number, entry, now=now, by=name)
+            for number, entry, name in zip(numbers, entries, names, strict=True)
+        ]
 
     async def _worked(self, units: Units, act: Callable[[Work], Awaitable[T]]) -> T:
         if self.dialect.name != "sqlite":
