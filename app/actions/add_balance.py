@@ -120,9 +120,10 @@ async def _record_together(store: Store, additions: Sequence[_Addition]) -> list
 
     None for each that is to be recorded under its account's lock, which decides: what was seen may be old.
     """
-    accounts = {addition.account for addition in additions}
-    await store.see(accounts)
-    async with store.turn(accounts):
+    await store.see({addition.account for addition in additions})
+    # Nobody waits for an account that only another one writes to.
+    free = {addition.account for addition in additions if not store.is_busy(addition.account)}
+    async with store.turn(free):
         seen: dict[int, Position] = {}
         standing: dict[int, Position] = {}
         locked: set[int] = set()
@@ -130,7 +131,7 @@ async def _record_together(store: Store, additions: Sequence[_Addition]) -> list
         entries: list[NewEntry] = []
         afters: list[Position | None] = []
         for place, (account, caller, judged, _) in enumerate(additions):
-            position = store.position_seen(caller.units, account)
+            position = store.position_seen(caller.units, account) if account in free else None
             if position is None or account in locked:
                 continue
             seen[account] = position

@@ -1,6 +1,7 @@
 """Things that are asked for one by one and done together: what comes while some are done is done with the next ones.
 
 Nobody waits for company: the first is done at once. The more come at a time, the more share a statement and its commit.
+A group that takes long, as where the database makes it wait for a lock, is not waited for.
 """
 
 import asyncio
@@ -10,8 +11,10 @@ from typing import Generic, TypeVar
 
 TOGETHER_MAX = 100
 """Things that are done together."""
-AT_ONCE_MAX = 2
-"""Groups that are done at the same time: one waits for the database while another one is made ready."""
+LONG_SECONDS = 0.01
+"""How long the next group waits for one."""
+AT_ONCE_MAX = 8
+"""Groups that are being done; then the next one waits however long it takes."""
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -23,34 +26,69 @@ class Gathering(Generic[A, R]):
     act: does a group, and answers each in order. What it raises, each of the group is told.
     """
 
-    def __init__(self, act: Callable[[Sequence[A]], Awaitable[Sequence[R]]]) -> None:
+    def __init__(
+        self, act: Callable[[Sequence[A]], Awaitable[Sequence[R]]], *, long_seconds: float = LONG_SECONDS
+    ) -> None:
         self._act = act
+        self._long_seconds = long_seconds
         self._waiting: deque[tuple[A, asyncio.Future[R]]] = deque()
-        self._doing: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._doing = 0
+        """Groups that are being done, and how many of them take long."""
+        self._long = 0
 
     async def ask(self, asked: A) -> R:
         """The answer to one. Who does not wait for it any more has asked all the same."""
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append((asked, future))
-        if len(self._doing) < AT_ONCE_MAX:
-            task = asyncio.ensure_future(self._do())
-            self._doing.add(task)
-            task.add_done_callback(self._doing.discard)
+        self._begin()
         return await future
 
+    def _begin(self) -> None:
+        """Have a group done, if there is one and nobody will."""
+        if self._waiting and self._long == self._doing < AT_ONCE_MAX:
+            self._doing += 1
+            task = asyncio.ensure_future(self._do())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
     async def _do(self) -> None:
-        """Do what waits, until nothing does."""
-        while self._waiting:
+        try:
+            await self._do_groups()
+        finally:
+            self._doing -= 1
+
+    async def _do_groups(self) -> None:
+        """Do what waits, until nothing does or others do it."""
+        loop = asyncio.get_running_loop()
+        while self._waiting and self._doing == self._long + 1:
             group = [self._waiting.popleft() for _ in range(min(TOGETHER_MAX, len(self._waiting)))]
+            is_long = False
+
+            def tell() -> None:
+                nonlocal is_long
+                is_long = True
+                self._long += 1
+                self._begin()
+
+            timer = loop.call_later(self._long_seconds, tell)
             try:
-                answers = await self._act([asked for asked, _ in group])
-            except BaseException as error:
-                for _, future in group:
-                    if not future.done():
-                        future.set_exception(error)
-                if not isinstance(error, Exception):
-                    raise
-                continue
-            for (_, future), answer in zip(group, answers, strict=True):
+                await self._answer(group)
+            finally:
+                timer.cancel()
+                if is_long:
+                    self._long -= 1
+
+    async def _answer(self, group: Sequence[tuple[A, "asyncio.Future[R]"]]) -> None:
+        try:
+            answers = await self._act([asked for asked, _ in group])
+        except BaseException as error:
+            for _, future in group:
                 if not future.done():
-                    future.set_result(answer)
+                    future.set_exception(error)
+            if not isinstance(error, Exception):
+                raise
+            return
+        for (_, future), answer in zip(group, answers, strict=True):
+            if not future.done():
+                future.set_result(answer)

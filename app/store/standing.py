@@ -49,6 +49,10 @@ class Standing:
                 if not each.done():
                     each.set_result(None)
 
+    def is_busy(self, account: int) -> bool:
+        """Whether somebody of this process writes to an account."""
+        return account in self._busy
+
     def learn_units(self, ids: Mapping[str, int]) -> None:
         """Business units never change, and never go."""
         self._unit_ids.update(ids)

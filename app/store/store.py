@@ -191,6 +191,10 @@ class Store:
         """Whether a statement records by what was seen."""
         return self.dialect.record is not None
 
+    def is_busy(self, account: int) -> bool:
+        """See app.store.standing.Standing.is_busy."""
+        return self._standing.is_busy(account)
+
     def turn(self, accounts: Collection[int]) -> AbstractAsyncContextManager[None]:
         """See app.store.standing.Standing.turn."""
         return self._standing.turn(accounts)
