@@ -4,9 +4,11 @@ import asyncio
 import json
 import re
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any, NoReturn
 from urllib.parse import unquote_to_bytes
 
+import orjson
 from starlette.types import Receive
 
 from app.domain.numbers import JsonNumber
@@ -21,6 +23,9 @@ VALUES_MAX = 250_000
 """Commas in a body. A batch of 10,000 items with all their nine keys has 100,000."""
 NUMBER_MAX = 1_000
 """Characters of one number."""
+
+QUICK_MIN = 2_000
+"""Bytes of a body that is worth being read quickly: a look at all of it is dearer for a small one."""
 
 _SHOWN_MAX = 40
 """Characters of a sender's text that a message repeats."""
@@ -151,6 +156,9 @@ class JsonReader:
 
     def read(self, raw: bytes) -> Any:
         """The value that a body holds."""
+        value = self._read_quickly(raw)
+        if value is not _UNSURE:
+            return value
         try:
             text = raw.decode("utf-8")
         except UnicodeDecodeError as error:
@@ -176,6 +184,34 @@ class JsonReader:
         if _SUSPECT_ESCAPE.search(text) is not None:
             _check_texts(value)
         return value
+
+    def _read_quickly(self, raw: bytes) -> Any:
+        """The same value by a reader several times as fast, which lets duplicate keys and digits go.
+
+        _UNSURE where any may have gone, or anything else is to be said. Without white space each key is followed by its
+        colon at once; so all keys are in the value where it has as many as there are such colons. A text that holds the
+        like has it escaped, and makes them more.
+        """
+        if len(raw) < QUICK_MIN or raw.count(b",") > self._values_max or (b"\\" in raw and b"\\u" in raw):
+            return _UNSURE
+        try:
+            value = orjson.loads(raw)
+        except orjson.JSONDecodeError:
+            return _UNSURE
+        keys = 0
+        level: list[Any] = [[value]]
+        for _ in range(self._depth_max + 1):
+            dicts = [each for each in level if type(each) is dict]
+            keys += sum(map(len, dicts))
+            lists = level if not dicts else [each for each in level if type(each) is list]
+            inner = [*chain.from_iterable(map(dict.values, dicts)), *chain.from_iterable(lists)]
+            types = set(map(type, inner))
+            if float in types:
+                return _UNSURE
+            if types.isdisjoint(_CONTAINERS):
+                return value if keys == raw.translate(None, _SPACE).count(b'":') else _UNSURE
+            level = [each for each in inner if type(each) in _CONTAINERS]
+        return _UNSURE
 
     def _check_depth(self, value: Any) -> None:
         level: list[Any] = [[value]]
@@ -208,6 +244,11 @@ class JsonReader:
     def _too_deep(self) -> Refusal:
         message = f"Arrays and objects within each other: at most {self._depth_max}."
         return Refusal(Code.BAD_REQUEST, message, limit=self._depth_max)
+
+
+_UNSURE = object()
+_SPACE = b" \t\n\r"
+_CONTAINERS = frozenset({dict, list})
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from app.domain.numbers import JsonNumber
 from app.domain.refusals import Code, Refusal
-from app.web.bodies import JsonReader
+from app.web.bodies import QUICK_MIN, JsonReader
 
 READER = JsonReader()
 
@@ -149,3 +149,107 @@ def test_whatever_is_sent_is_read_or_refused(raw: bytes) -> None:
         READER.read(raw)
     except Refusal as refusal:
         assert refusal.code is Code.BAD_REQUEST
+
+
+def _slowly(raw: bytes) -> Any:
+    """Read by the exact reader alone."""
+    try:
+        return READER.read_text(_long(raw).decode("utf-8"))
+    except (Refusal, UnicodeDecodeError) as error:
+        return type(error)
+
+
+def _long(raw: bytes) -> bytes:
+    """The same value in a body that is worth being read quickly."""
+    return raw + QUICK_MIN * b" "
+
+
+def _read(raw: bytes) -> Any:
+    try:
+        return READER.read(_long(raw))
+    except Refusal as refusal:
+        return UnicodeDecodeError if "is not in UTF-8" in refusal.message else type(refusal)
+
+
+def _same(one: Any, other: Any) -> bool:
+    if type(one) is not type(other):
+        return False
+    match one:
+        case dict():
+            return list(one) == list(other) and all(_same(one[key], other[key]) for key in one)
+        case list():
+            return len(one) == len(other) and all(map(_same, one, other))
+        case JsonNumber():
+            return one.text == other.text
+        case _:
+            is_same: bool = one == other
+            return is_same
+
+
+PARTS = [
+    *(
+        '"',
+        '":',
+        '" :',
+        '"\t:',
+        '"  :',
+        "\\",
+        '\\"',
+        '\\":',
+        "\\u0000",
+        "\\ud800",
+        "\\u0041",
+        ":",
+        ",",
+        "{",
+        "}",
+        "[",
+        "]",
+    ),
+    *('"a"', '"b"', '"a":', '"b":', '"a" :', '"a":1', '"a":1,', '{"a":1}', '{"a":1,"a":2}', '{"a" :1,"a":2}'),
+    *("1", "-0", "0", "1.50", "1e5", "18446744073709551616", "true", "null", "NaN", " ", "\n", "\ufeff", "é", "\x00"),
+]
+
+
+@given(st.lists(st.sampled_from(PARTS), max_size=12).map(lambda parts: "".join(parts).encode()))
+@settings(max_examples=2000)
+def test_the_quick_reader_reads_what_the_exact_one_does(raw: bytes) -> None:
+    assert _same(_read(raw), _slowly(raw))
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(max_size=3), inner),
+    ),
+    st.booleans(),
+)
+def test_any_value_is_read_alike_however_it_is_written(value: Any, is_ascii: bool) -> None:
+    for separators in ((",", ":"), (", ", ": "), (" ,", " :")):
+        try:
+            raw = json.dumps(value, ensure_ascii=is_ascii, separators=separators).encode()
+        except UnicodeEncodeError:
+            return
+        assert _same(_read(raw), _slowly(raw))
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"a" :1,"a":2}',
+        b'{"a":1,"a":"x\\":y"}',
+        b'{"b":"\\":","a":1,"a":2}',
+        b'{"a":{"b":1,"b":2},"c" :3}',
+        b'[{"a":1},{"a":1,"a":1}]',
+    ],
+)
+def test_a_key_that_stands_twice_is_found_however_it_is_hidden(raw: bytes) -> None:
+    assert "stands twice" in refused(_long(raw)).message
+
+
+def test_what_the_quick_reader_takes_is_what_clients_send() -> None:
+    sent = {"query": "query A($id: ID!) { account(id: $id) { name } }", "variables": {"id": "1", "n": 12, "x": [None]}}
+    for separators in ((",", ":"), (", ", ": ")):
+        body = _long(json.dumps(sent, separators=separators).encode())
+        assert READER._read_quickly(body) == READER.read(body) == sent
+    assert READER._read_quickly(json.dumps(sent).encode()) != sent
