@@ -8,26 +8,59 @@ from app.actions.add_balance import add_balance, correct_balance
 from app.actions.register_balances import Result, register_balances, validate_balances
 from app.domain.balances import Item
 from app.domain.callers import Scope
-from app.domain.records import Entry
+from app.domain.records import Entry, made_of
 from app.domain.refusals import Code, Refusal, Violation
 from resolvers.accounts import Made
 from resolvers.context import Context, Info
 
 
 class ItemResult(NamedTuple):
-    """The answer to one item of a batch."""
+    """The answer to one item of a batch; what is told of it is looked up when it is asked for."""
 
-    accepted: bool
     place: int
-    communication_number: str
-    account_ext_id: str
-    business_unit: str | None
-    error_code: str | None
-    error_description: str | None
-    same_content: bool | None
-    error_field: str | None
     time_elapsed_ms: int
-    balance: Entry | None
+    item: Item
+    result: Result
+
+    @property
+    def accepted(self) -> bool:
+        return self.result.rejected is None
+
+    @property
+    def communication_number(self) -> str:
+        return self.item.communication_number
+
+    @property
+    def account_ext_id(self) -> str:
+        return self.item.account_ext_id
+
+    @property
+    def business_unit(self) -> str | None:
+        return self.item.business_unit
+
+    @property
+    def error_code(self) -> str | None:
+        rejected = self.result.rejected
+        return None if rejected is None else rejected.code
+
+    @property
+    def error_description(self) -> str | None:
+        rejected = self.result.rejected
+        return None if rejected is None else rejected.description
+
+    @property
+    def same_content(self) -> bool | None:
+        rejected = self.result.rejected
+        return None if rejected is None else rejected.same_content
+
+    @property
+    def error_field(self) -> str | None:
+        rejected = self.result.rejected
+        return None if rejected is None else rejected.field
+
+    @property
+    def balance(self) -> Entry | None:
+        return self.result.entry
 
 
 class BatchAnswer(NamedTuple):
@@ -116,17 +149,16 @@ def _items(context: Context, given: list[dict[str, Any]]) -> list[Item]:
 def _item(given: dict[str, Any]) -> Item:
     get = given.get
     moment = get("balanceAt")
-    return Item(
-        given["accountExtId"],
-        given["communicationNumber"],
-        given["requester"],
-        given["value"],
-        moment if moment is not None else get("updateAt"),
-        get("balanceType"),
-        get("businessUnit"),
-        get("equivalentValue"),
-        "balanceAt" if moment is not None or get("updateAt") is None else "updateAt",
+    if moment is not None:
+        key = "balanceAt"
+    else:
+        moment = get("updateAt")
+        key = "balanceAt" if moment is None else "updateAt"
+    values = (
+        *(given["accountExtId"], given["communicationNumber"], given["requester"], given["value"], moment),
+        *(get("balanceType"), get("businessUnit"), get("equivalentValue"), key),
     )
+    return made_of(Item, values)
 
 
 def _stopwatch() -> Callable[[], int]:
@@ -139,25 +171,8 @@ def _batch_answer(items: list[Item], results: list[Result], elapsed: int) -> Bat
     """The answer to a batch; an item's time is its share of the batch's."""
     share = elapsed // len(items) if items else 0
     answers = [
-        _item_result(index, item, result, share)
-        for index, (item, result) in enumerate(zip(items, results, strict=True))
+        made_of(ItemResult, (place, share, item, result))
+        for place, (item, result) in enumerate(zip(items, results, strict=True))
     ]
-    accepted = sum(answer.accepted for answer in answers)
-    return BatchAnswer(answers, accepted, len(answers) - accepted, elapsed)
-
-
-def _item_result(index: int, item: Item, result: Result, share: int) -> ItemResult:
-    rejected = result.rejected
-    return ItemResult(
-        rejected is None,
-        index,
-        item.communication_number,
-        item.account_ext_id,
-        item.business_unit,
-        None if rejected is None else rejected.code,
-        None if rejected is None else rejected.description,
-        None if rejected is None else rejected.same_content,
-        None if rejected is None else rejected.field,
-        share,
-        result.entry,
-    )
+    rejected = sum(result.rejected is not None for result in results)
+    return BatchAnswer(answers, len(answers) - rejected, rejected, elapsed)

@@ -13,12 +13,12 @@ from app.domain.balances import (
     Position,
     Rejected,
     Verdict,
-    form_fault,
+    form_faults,
     judge,
     steps,
 )
 from app.domain.callers import Caller
-from app.domain.records import Entry
+from app.domain.records import Entry, made_of
 from app.store.balances import Numbered
 from app.store.store import Store, Work
 
@@ -49,7 +49,7 @@ async def register_balances(
     elapsed_ms: Callable[[], int],
 ) -> Registered:
     """All accepted items of a batch are stored in one transaction, or none. `elapsed_ms` tells how long it takes."""
-    faults = [form_fault(item, rules, now) for item in items]
+    faults = form_faults(items, rules, now)
 
     async def act(work: Work) -> Registered:
         if all(faults):
@@ -113,7 +113,7 @@ async def validate_balances(
     store: Store, caller: Caller, items: Sequence[Item], *, now: datetime, rules: BatchRules
 ) -> list[Result]:
     """The verdicts that registering would give now. Nothing is stored, no number is taken."""
-    faults = [form_fault(item, rules, now) for item in items]
+    faults = form_faults(items, rules, now)
 
     async def act(work: Work) -> list[Result]:
         verdicts = judge(items, faults, await _facts(work, caller, items, faults, locked=False))
@@ -189,14 +189,12 @@ async def _facts(
 
 def _results(verdicts: Sequence[Verdict], added: Sequence[Entry] | None) -> list[Result]:
     entries = iter(added or ())
-    by_index: dict[int, Entry | None] = {
-        index: next(entries, None) for index, verdict in enumerate(verdicts) if isinstance(verdict, NewEntry)
-    }
-    results = []
-    for index, verdict in enumerate(verdicts):
+    results: list[Result] = []
+    for verdict in verdicts:
         if isinstance(verdict, NewEntry):
-            results.append(Result(None, by_index[index]))
+            results.append(made_of(Result, (None, next(entries, None))))
         else:
+            # Who holds its number here comes before it.
             held = verdict.entry
-            results.append(Result(verdict, by_index[held] if isinstance(held, int) else held))
+            results.append(Result(verdict, results[held].entry if isinstance(held, int) else held))
     return results

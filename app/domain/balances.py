@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeAlias
 from app.domain import money, texts
 from app.domain.accounts import Thresholds
 from app.domain.events import EventType, crossings
-from app.domain.records import Entry, ThresholdState
+from app.domain.records import Entry, ThresholdState, made_of
 
 COMMUNICATION_NUMBER_MAX = 255
 REQUESTER_MAX = 100
@@ -98,25 +98,38 @@ class Facts(NamedTuple):
     """Entries by business unit and communication number."""
 
 
+def form_faults(items: Sequence[Item], rules: BatchRules, now: datetime) -> list[Rejected | None]:
+    """What is wrong with each item by itself."""
+    if items and _are_plain(items, rules, now):
+        return [None] * len(items)
+    return [form_fault(item, rules, now) for item in items]
+
+
 def form_fault(item: Item, rules: BatchRules, now: datetime) -> Rejected | None:
     """What is wrong with an item by itself: O001, G001, G002, G005 or G003, in this order."""
-    if _is_plain(item) and _too_early(item, rules, now) is None and _type(item, rules) is None:
-        return None
     return (
         _missing(item) or _unfit_text(item) or _unfit_amount(item) or _too_early(item, rules, now) or _type(item, rules)
     )
 
 
-def _is_plain(item: Item) -> bool:
-    """Whether nothing is wrong with an item's texts and amounts, seen at once: most items are so."""
-    account, number, requester, value, moment, kind, unit, equivalent, _ = item
-    if moment is None or equivalent is not None or not (account and number and requester):
+def _are_plain(items: Sequence[Item], rules: BatchRules, now: datetime) -> bool:
+    """Whether nothing is wrong with any item, seen at once: most batches are so.
+
+    False only says that each is to be looked at by itself.
+    """
+    accounts, numbers, requesters, values, moments, kinds, units, equivalents, _ = zip(*items, strict=True)
+    if None in moments or any(equivalents) or not (all(accounts) and all(numbers) and all(requesters)):
         return False
-    text = f"{account}{number}{requester}{kind or ''}{unit or ''}"
-    # Whoever has all of them within the shortest limit has each; what is blank begins with a space, or is not allowed.
-    is_short = len(text) <= REQUESTER_MAX
-    begins = account[0] != " " and number[0] != " " and requester[0] != " "
-    return is_short and begins and texts.allowed(text) and money.fault(value) is None
+    named = [*accounts, *numbers, *requesters]
+    texts_of_all = [*named, *filter(None, kinds), *filter(None, units)]
+    # Whoever is within the shortest limit is within each; what is blank begins with a space, or is not allowed.
+    if max(map(len, texts_of_all)) > REQUESTER_MAX or any(text[0] == " " for text in named):
+        return False
+    if not texts.allowed("".join(texts_of_all)) or is_too_far_ahead(max(moments), now, rules.ahead_max):
+        return False
+    if rules.balance_types is not None and not rules.balance_types.issuperset(filter(None.__ne__, kinds)):
+        return False
+    return not any(map(money.fault, values))
 
 
 def _missing(item: Item) -> Rejected | None:
@@ -206,16 +219,19 @@ def _judged(item: Item, facts: Facts) -> Verdict:
     if position is None:
         return Rejected("404", "Account with given extId does not exist", "accountExtId")
     assert item.balance_at is not None
-    return NewEntry(
-        account_id=position.account_id,
-        unit_id=unit_id,
-        at=item.balance_at,
-        amount=item.value,
-        currency=position.currency,
-        balance_type=item.balance_type,
-        equivalent_value=item.equivalent_value,
-        communication_number=item.communication_number,
-        requester=item.requester,
+    return made_of(
+        NewEntry,
+        (
+            position.account_id,
+            unit_id,
+            item.balance_at,
+            item.value,
+            position.currency,
+            item.balance_type,
+            item.equivalent_value,
+            item.communication_number,
+            item.requester,
+        ),
     )
 
 
@@ -239,18 +255,10 @@ def moved(position: Position, entry: NewEntry, entry_id: int) -> Position | None
     """
     if entry.currency != position.currency or (position.at is not None and entry.at < position.at):
         return None
-    return Position(
-        position.account_id,
-        position.unit_id,
-        position.currency,
-        entry.amount,
-        entry_id,
-        entry.at,
-        position.thresholds,
-        position.thresholds.state_of(entry.amount),
-        position.external_id,
-        position.division_id,
-    )
+    account_id, unit_id, currency, _, _, _, thresholds, _, external_id, division_id = position
+    amount, state = entry.amount, thresholds.state_of(entry.amount)
+    after = (account_id, unit_id, currency, amount, entry_id, entry.at, thresholds, state, external_id, division_id)
+    return made_of(Position, after)
 
 
 class Step(NamedTuple):
@@ -273,7 +281,8 @@ def steps(entries: Sequence[NewEntry], positions: Mapping[int, Position]) -> Ite
         after = moved(before, entry, UNNUMBERED)
         if after is not None:
             standing[entry.account_id] = after
-        yield Step(index, before, after, () if after is None else crossings(before.state, after.state))
+        told = () if after is None or after.state is before.state else crossings(before.state, after.state)
+        yield made_of(Step, (index, before, after, told))
 
 
 UNNUMBERED = 0
@@ -281,4 +290,4 @@ UNNUMBERED = 0
 
 def in_order_of_moments(entries: Sequence[NewEntry]) -> Iterator[int]:
     """Indexes of entries in the order in which they count: by moment, then as given."""
-    yield from sorted(range(len(entries)), key=lambda index: entries[index].at)
+    yield from sorted(range(len(entries)), key=[entry.at for entry in entries].__getitem__)

@@ -8,7 +8,7 @@ from sqlalchemy import and_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.domain.balances import NewEntry, Position
-from app.domain.records import Entry
+from app.domain.records import Entry, made_of
 from app.store.dialects import Dialect
 from app.store.narrowing import among
 from app.store.tables import balance_kinds, entries
@@ -62,19 +62,12 @@ class Balances:
 
 def recorded(number: int, entry: NewEntry, *, now: datetime, by: str) -> Entry:
     """A new entry as it is remembered."""
-    return Entry(
-        number,
-        entry.account_id,
-        entry.amount,
-        entry.at,
-        entry.currency,
-        entry.balance_type,
-        entry.equivalent_value,
-        entry.communication_number,
-        entry.requester,
-        now,
-        by,
+    account_id, _, at, amount, currency, balance_type, equivalent, communication_number, requester = entry
+    values = (
+        *(number, account_id, amount, at, currency, balance_type, equivalent, communication_number, requester),
+        *(now, by),
     )
+    return made_of(Entry, values)
 
 
 def _row(numbered: Numbered, entry: Entry) -> dict[str, object]:

@@ -8,7 +8,7 @@ an account's threshold state: who crosses a threshold is recorded in the other w
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from app.domain import money
 from app.domain.balances import NewEntry, Position
@@ -144,7 +144,7 @@ def holders_asked(wanted: Sequence[tuple[int, str]]) -> dict[str, Any]:
     numbers = [number for _, number in wanted]
     return {
         "units": listed([unit_id for unit_id, _ in wanted], "bigint"),
-        "folded": listed(list(map(str.casefold, numbers)), "text"),
+        "folded": listed(_folded(numbers), "text"),
         "numbers": listed(numbers, "text"),
     }
 
@@ -178,45 +178,45 @@ def parameters(
     """What the statement for many is given for entries, in the order in which they count; what that for one is, where
     there is one. `by` has one text for each, or one for all.
     """
-    types = [entry.balance_type for entry in entries]
-    numbers = [entry.communication_number for entry in entries]
-    requesters = [entry.requester for entry in entries]
-    columns: list[Any] = [
-        [entry.account_id for entry in entries],
-        [entry.at for entry in entries],
-        [money.to_units(entry.amount) for entry in entries],
-        [entry.currency for entry in entries],
+    accounts, _, moments, amounts, currencies, types, equivalents, numbers, requesters = zip(*entries, strict=True)
+    seen_accounts, _, _, _, seen_entries, _, thresholds, _, external_ids, _ = zip(*seen, strict=True)
+    columns: list[Sequence[Any]] = [
+        accounts,
+        moments,
+        list(map(money.to_units, amounts)),
+        currencies,
         types,
-        [_apart(text) for text in types],
-        [_units(entry.equivalent_value) for entry in entries],
+        _each(_apart, types),
+        list(map(_units, equivalents)),
         numbers,
-        [None if number is None else number.casefold() for number in numbers],
+        _folded(numbers),
         requesters,
-        [_apart(text) for text in requesters],
+        _each(_apart, requesters),
         became_current,
         moves,
         new_kinds,
         [None] * len(entries) if len(by) == 1 else by,
-    ]
-    columns += [
-        [position.account_id for position in seen],
-        [position.entry_id for position in seen],
-        [_units(position.thresholds.low) for position in seen],
-        [_units(position.thresholds.high) for position in seen],
-        [position.external_id for position in seen],
+        seen_accounts,
+        seen_entries,
+        [_units(each.low) for each in thresholds],
+        [_units(each.high) for each in thresholds],
+        external_ids,
     ]
     if len(entries) == 1:
-        columns = [column[0] for column in columns]
+        values = [column[0] for column in columns]
     else:
-        columns = list(map(listed, columns, (*_GIVEN.values(), *_SEEN.values())))
-    return {str(place): column for place, column in enumerate([*columns, now, by[0]], 1)}
+        values = list(map(listed, columns, (*_GIVEN.values(), *_SEEN.values())))
+    return {str(place): value for place, value in enumerate([*values, now, by[0]], 1)}
 
 
 def listed(values: Sequence[Any], type_: str) -> str | None:
     """A list as PostgreSQL writes one; None for one of missing values alone, which is as a shorter list."""
     if not values or values.count(None) == len(values):
         return None
+    has_missing = None in values
     match type_:
+        case "text" if not has_missing:
+            return _texts_listed(values)
         case "text":
             told = map(_quoted, values)
         case "boolean":
@@ -224,16 +224,20 @@ def listed(values: Sequence[Any], type_: str) -> str | None:
         case "timestamptz":
             told = map(datetime.isoformat, values)
         case _:
-            told = map(_NULL.get, values, map(str, values)) if None in values else map(str, values)
+            told = map(_NULL.get, values, map(str, values)) if has_missing else map(str, values)
     return f"{{{','.join(told)}}}"
 
 
+def _texts_listed(texts: Sequence[str]) -> str:
+    """Few texts have a character that is written otherwise: then none is looked at by itself."""
+    joined = '","'.join(texts)
+    if "\\" in joined or joined.count('"') != 2 * len(texts) - 2:
+        joined = '","'.join([text.replace("\\", "\\\\").replace('"', '\\"') for text in texts])
+    return f'{{"{joined}"}}'
+
+
 def _quoted(text: str | None) -> str:
-    if text is None:
-        return "NULL"
-    if '"' in text or "\\" in text:
-        text = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{text}"'
+    return "NULL" if text is None else _texts_listed([text])[1:-1]
 
 
 _FLAGS = {True: "t", False: "f"}
@@ -242,6 +246,22 @@ _NULL: Mapping[Any, str] = {None: "NULL"}
 
 def _units(amount: Any) -> int | None:
     return None if amount is None else money.to_units(amount)
+
+
+def _each(make: Callable[[str | None], str | None], texts: Sequence[str | None]) -> Sequence[str | None]:
+    """What is made of each text; of equal ones once."""
+    made = {text: make(text) for text in set(texts)}
+    return list(map(made.__getitem__, texts))
+
+
+_SEPARATOR = "\0"
+"""No text that is stored has it."""
+
+
+def _folded(texts: Sequence[str | None]) -> Sequence[str | None]:
+    if not texts or None in texts:
+        return [None if text is None else text.casefold() for text in texts]
+    return _SEPARATOR.join(cast("Sequence[str]", texts)).casefold().split(_SEPARATOR)
 
 
 def _apart(text: str | None) -> str | None:

@@ -10,7 +10,11 @@ from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequen
 from contextlib import asynccontextmanager
 
 from app.domain.balances import NewEntry, Position
+from app.domain.records import made_of
 from app.store.reads import Units
+
+_NOBODY = 0
+"""The number of no account."""
 
 REMEMBERED_MAX = 200_000
 """Accounts that are remembered; then all are forgotten at once, which costs a reading each."""
@@ -21,8 +25,10 @@ class Standing:
 
     def __init__(self) -> None:
         self._positions: dict[int, Position] = {}
-        self._numbers: dict[tuple[int, str], int] = {}
-        self._kinds: dict[int, set[tuple[str, str | None]]] = {}
+        self._numbers: dict[int, dict[str, int]] = {}
+        """Of accounts, by business unit and external id."""
+        self._kinds: set[tuple[int, str, str | None]] = set()
+        """Accounts with a currency and a type that one of their balances has."""
         self._busy: set[int] = set()
         self._turns: list[asyncio.Future[None]] = []
         self._unit_ids: dict[str, int] = {}
@@ -73,20 +79,20 @@ class Standing:
         for position in positions:
             self._positions[position.account_id] = position
             if position.external_id is not None:
-                self._numbers[position.unit_id, position.external_id] = position.account_id
+                self._numbers.setdefault(position.unit_id, {})[position.external_id] = position.account_id
 
     def move(self, moved: Iterable[tuple[Position | None, int]]) -> None:
         """Accounts stand at new entries, which have these numbers."""
         for position, entry_id in moved:
             assert position is not None, "what does not move is not told"
-            self._positions[position.account_id] = Position._make((*position[:4], entry_id, *position[5:]))
+            self._positions[position.account_id] = made_of(Position, (*position[:4], entry_id, *position[5:]))
 
     def forget(self, accounts: Iterable[int]) -> None:
         """What was remembered of them is not so any more."""
         for number in accounts:
             position = self._positions.pop(number, None)
             if position is not None and position.external_id is not None:
-                self._numbers.pop((position.unit_id, position.external_id), None)
+                self._numbers[position.unit_id].pop(position.external_id, None)
 
     def __contains__(self, account: int) -> bool:
         return account in self._positions
@@ -98,11 +104,11 @@ class Standing:
 
     def by_external_ids(self, unit_id: int, external_ids: Collection[str]) -> tuple[dict[str, Position], list[str]]:
         """The positions of a unit's accounts by external id, and the ids of which none is remembered."""
+        numbers, positions = self._numbers.get(unit_id, {}), self._positions
         found: dict[str, Position] = {}
         unknown = []
         for external_id in external_ids:
-            number = self._numbers.get((unit_id, external_id))
-            position = None if number is None else self._positions.get(number)
+            position = positions.get(numbers.get(external_id, _NOBODY))
             if position is None or position.external_id != external_id:
                 unknown.append(external_id)
             else:
@@ -112,8 +118,7 @@ class Standing:
     def new_kinds(self, entries: Sequence[NewEntry]) -> list[bool]:
         """Whether each entry is of a kind that its account is not known to have."""
         known = self._kinds
-        return [(entry.currency, entry.balance_type) not in known.get(entry.account_id, ()) for entry in entries]
+        return [(entry.account_id, entry.currency, entry.balance_type) not in known for entry in entries]
 
     def learn_kinds(self, entries: Sequence[NewEntry]) -> None:
-        for entry in entries:
-            self._kinds.setdefault(entry.account_id, set()).add((entry.currency, entry.balance_type))
+        self._kinds.update([(entry.account_id, entry.currency, entry.balance_type) for entry in entries])

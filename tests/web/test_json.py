@@ -180,10 +180,9 @@ def _same(one: Any, other: Any) -> bool:
         case list():
             return len(one) == len(other) and all(map(_same, one, other))
         case JsonNumber():
-            return one.text == other.text
+            return bool(one.text == other.text)
         case _:
-            is_same: bool = one == other
-            return is_same
+            return repr(one) == repr(other)
 
 
 PARTS = [
