@@ -129,7 +129,7 @@ def _are_plain(items: Sequence[Item], rules: BatchRules, now: datetime) -> bool:
         return False
     if rules.balance_types is not None and not rules.balance_types.issuperset(filter(None.__ne__, kinds)):
         return False
-    return not any(map(money.fault, values))
+    return money.are_sound(values)
 
 
 def _missing(item: Item) -> Rejected | None:

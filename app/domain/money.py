@@ -1,6 +1,7 @@
 """Exact amounts: how they are written, within which bounds they are stored, and how they are printed."""
 
 import re
+from collections.abc import Sequence
 from decimal import Context, Decimal, Inexact, InvalidOperation
 from enum import Enum
 
@@ -41,14 +42,26 @@ def fault(number: Decimal) -> AmountFault | None:
     """Why a number can't be stored as an amount; trailing zeros do not count. Never rounds."""
     if not -AMOUNT_MAX <= number <= AMOUNT_MAX:
         return AmountFault.OUT_OF_RANGE
-    exponent = number.as_tuple().exponent
-    assert isinstance(exponent, int)
-    if exponent >= -DIGITS_AFTER_POINT or number == number.quantize(Decimal("0.0001"), context=_ROUNDING):
-        return None
-    return AmountFault.TOO_PRECISE
+    try:
+        EXACT.quantize(number, _STEP)
+    except (Inexact, InvalidOperation):  # The latter where it would have more digits than are reckoned with.
+        return AmountFault.TOO_PRECISE
+    return None
 
 
-_ROUNDING = Context(prec=80)
+def are_sound(numbers: Sequence[Decimal]) -> bool:
+    """Whether none of them has a fault."""
+    if not -AMOUNT_MAX <= min(numbers) <= max(numbers) <= AMOUNT_MAX:
+        return False
+    try:
+        for number in numbers:
+            EXACT.quantize(number, _STEP)
+    except (Inexact, InvalidOperation):
+        return False
+    return True
+
+
+_STEP = Decimal("0.0001")
 
 
 def to_units(amount: Decimal) -> int:

@@ -8,6 +8,7 @@ an account's threshold state: who crosses a threshold is recorded in the other w
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, NamedTuple, cast
 
 from app.domain import money
@@ -187,7 +188,7 @@ def parameters(
         currencies,
         types,
         _each(_apart, types),
-        list(map(_units, equivalents)),
+        _all_units(equivalents),
         numbers,
         _folded(numbers),
         requesters,
@@ -198,8 +199,8 @@ def parameters(
         [None] * len(entries) if len(by) == 1 else by,
         seen_accounts,
         seen_entries,
-        [_units(each.low) for each in thresholds],
-        [_units(each.high) for each in thresholds],
+        _all_units([each.low for each in thresholds]),
+        _all_units([each.high for each in thresholds]),
         external_ids,
     ]
     if len(entries) == 1:
@@ -222,7 +223,8 @@ def listed(values: Sequence[Any], type_: str) -> str | None:
         case "boolean":
             told = map(_FLAGS.__getitem__, values)
         case "timestamptz":
-            told = map(datetime.isoformat, values)
+            # A batch has few different ones.
+            told = map({moment: moment.isoformat() for moment in set(values)}.__getitem__, values)
         case _:
             told = map(_NULL.get, values, map(str, values)) if has_missing else map(str, values)
     return f"{{{','.join(told)}}}"
@@ -244,8 +246,10 @@ _FLAGS = {True: "t", False: "f"}
 _NULL: Mapping[Any, str] = {None: "NULL"}
 
 
-def _units(amount: Any) -> int | None:
-    return None if amount is None else money.to_units(amount)
+def _all_units(amounts: Sequence[Decimal | None]) -> Sequence[int | None]:
+    if amounts.count(None) == len(amounts):
+        return [None] * len(amounts)
+    return [None if amount is None else money.to_units(amount) for amount in amounts]
 
 
 def _each(make: Callable[[str | None], str | None], texts: Sequence[str | None]) -> Sequence[str | None]:

@@ -120,5 +120,5 @@ class Standing:
         known = self._kinds
         return [(entry.account_id, entry.currency, entry.balance_type) not in known for entry in entries]
 
-    def learn_kinds(self, entries: Sequence[NewEntry]) -> None:
+    def learn_kinds(self, entries: Iterable[NewEntry]) -> None:
         self._kinds.update([(entry.account_id, entry.currency, entry.balance_type) for entry in entries])

@@ -265,7 +265,8 @@ class Store:
             moves[place] = True
         seen = [positions[number] for number in {entry.account_id: None for entry in entries}]
         became_current = [after is not None for after in afters]
-        values = parameters(entries, became_current, moves, self._standing.new_kinds(entries), seen, now=now, by=by)
+        new_kinds = self._standing.new_kinds(entries)
+        values = parameters(entries, became_current, moves, new_kinds, seen, now=now, by=by)
         statement = statements.one if len(entries) == 1 else statements.each if apart else statements.all
         try:
             (numbers,) = await self._lanes.row(statement, values, writes=True)
@@ -281,7 +282,7 @@ class Store:
             self._standing.forget(
                 entry.account_id for number, entry in zip(numbers, entries, strict=True) if number is None
             )
-        self._standing.learn_kinds(entries)
+        self._standing.learn_kinds(itertools.compress(entries, new_kinds))
         self._standing.move((afters[place], numbers[place]) for place in last.values() if numbers[place] is not None)
         self.committed()
         names = by if len(by) > 1 else itertools.repeat(by[0], len(entries))

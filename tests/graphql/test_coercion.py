@@ -34,7 +34,7 @@ from app.domain.callers import LOCAL
 from app.web.bodies import JsonReader
 from app.web.operations import Answered, Asked
 from schema import schema
-from schema.execution.coercion import Coercions
+from schema.execution.coercion import ALIKE_MIN, Coercions
 from schema.execution.documents import ERRORS_MAX, Documents
 from schema.execution.limits import OperationLimits
 from schema.execution.run import Runner
@@ -135,6 +135,45 @@ def test_coerced_values_are_graphql_cores(name: str, data: st.DataObject) -> Non
     value = sent(data.draw(st.one_of(of_type(type_), of_type(GraphQLList(type_)), VALUES)))
     for each in wrapped(type_):
         assert repr(ordered(coercions.of(each)(value))) == repr(ordered(coerce_input_value(value, each)))
+
+
+@pytest.mark.parametrize("type_", OBJECTS, ids=lambda type_: type_.name)
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_many_objects_with_the_same_keys_are_coerced_as_graphql_cores(
+    type_: GraphQLInputObjectType, data: st.DataObject
+) -> None:
+    names = data.draw(st.lists(st.sampled_from([*type_.fields, "nobody"]), unique=True, min_size=1))
+    if data.draw(st.integers(0, 9)):
+        needed = [name for name, field in type_.fields.items() if isinstance(field.type, GraphQLNonNull)]
+        names = list(dict.fromkeys([*needed, *names]))
+    pools = {
+        name: data.draw(st.lists(of_type(type_.fields[name].type) if name in type_.fields else LEAVES, min_size=1))
+        for name in names
+    }
+    chance = random.Random(data.draw(st.integers()))
+    value = sent([{name: chance.choice(pools[name]) for name in names} for _ in range(ALIKE_MIN)])
+    if data.draw(st.integers(0, 9)) == 0:
+        value[-1] = data.draw(VALUES)
+    for each in (GraphQLList(type_), GraphQLList(GraphQLNonNull(type_))):
+        assert repr(ordered(coercions.of(each)(value))) == repr(ordered(coerce_input_value(value, each)))
+
+
+def test_equal_moments_of_many_items_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Any] = []
+    scalar: Any = schema.type_map["DateTime"]
+    parse_moment = scalar.coerce_input_value
+
+    def noting(value: Any) -> Any:
+        read.append(value)
+        return parse_moment(value)
+
+    monkeypatch.setattr(scalar, "coerce_input_value", noting)
+    item = {"accountExtId": "a", "communicationNumber": "n", "requester": "r", "value": "1"}
+    items = [{**item, "balanceAt": f"2026-01-0{1 + place % 2}T00:00:00Z"} for place in range(100)]
+    found = Coercions().of(GraphQLList(schema.type_map["AccountBalanceInput"]))(items)
+    assert len(found) == 100
+    assert sorted(read) == ["2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"]
 
 
 class Field(NamedTuple):
