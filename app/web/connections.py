@@ -6,9 +6,11 @@ import socket
 import struct
 from collections.abc import Iterable
 from contextlib import suppress
+from contextvars import copy_context
 from typing import Any, NamedTuple
 
 from starlette.types import Message, Receive, Scope, Send
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from app.domain.refusals import Code
@@ -46,16 +48,19 @@ class ConnectionLimits(NamedTuple):
 class _Direct:
     """A request that is answered straight from its connection; it looks to uvicorn like one of its own."""
 
-    __slots__ = ("disconnected", "keep_alive", "message_event", "response_complete")
+    __slots__ = ("disconnected", "flow", "keep_alive", "message_event", "response_complete")
 
-    def __init__(self, message_event: asyncio.Event) -> None:
+    def __init__(self, flow: FlowControl, message_event: asyncio.Event) -> None:
+        self.flow = flow
         self.message_event = message_event
         self.disconnected = False
         self.keep_alive = True
         self.response_complete = False
 
     async def receive(self) -> Message:
-        """Wait until the client is gone."""
+        """Wait until the client is gone; only who reads hears of that."""
+        if not self.disconnected:
+            self.flow.resume_reading()
         await self.message_event.wait()
         return {"type": "http.disconnect"}
 
@@ -85,6 +90,7 @@ class Connection(StrictProtocol):
         super().connection_made(transport)
         self.head_since = self.loop.time()
         self.gone = asyncio.Event()
+        self.context = copy_context()
         if len(self.connections) > self.limits.connections:
             self.is_surplus = True
             self.known = None
@@ -122,7 +128,7 @@ class Connection(StrictProtocol):
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
         self.head_since = None
-        if self.begins is not None and self.known is not None:
+        if self.begins is not None and self.known is not None and self.parser.should_keep_alive():
             self.known.learn(self.begins, dict(self.scope))
         self.begins = None
 
@@ -163,7 +169,7 @@ class Connection(StrictProtocol):
 
     def _answer_directly(self, head: Head, more: bytes, body: bytes) -> None:
         self.head_since = None
-        direct = self.answering = _Direct(self.gone)
+        direct = self.answering = _Direct(self.flow, self.gone)
         self.cycle = direct  # type: ignore[assignment]  # It is read for what both have.
         self.tasks.add(self.loop.create_task(self._answered(direct, head, more, body)))
 
@@ -174,7 +180,9 @@ class Connection(StrictProtocol):
             if self.flow.write_paused and not direct.disconnected:
                 await self.flow.drain()
             if answer is not None and not direct.disconnected:
-                self.transport.write(answer.text)
+                # The process may end since the request came.
+                ending = b"\r\n" if direct.keep_alive or answer.ends else b"connection: close\r\n\r\n"
+                self.transport.write(b"".join((answer.head, ending, answer.body)))
                 direct.keep_alive = direct.keep_alive and not answer.ends
         except asyncio.CancelledError:
             direct.keep_alive = False
@@ -195,9 +203,10 @@ class Connection(StrictProtocol):
             self.transport.close()
             return
         self.on_response_complete()
-        if self.early:
-            early, self.early = self.early, b""
-            self.data_received(early)
+        early, self.early = self.early, b""
+        if early and not self.transport.is_closing():
+            # What comes of it is not this request's.
+            self.context.run(self.data_received, early)
 
 
 class Watch:
@@ -219,8 +228,8 @@ class Watch:
                     _drop(connection.transport)
                     continue
                 if connection.is_left(now):
+                    # What waits to be read still does.
                     connection.transport.close()
-                    continue
             size = connection.transport.get_write_buffer_size()
             if not size:
                 continue

@@ -164,14 +164,15 @@ class GraphQLView:
         media = self._media(scope, headers)
         if scope["method"] != "POST" or len(headers) != len(scope["headers"]) or media not in _TEXTS:
             return None
-        if headers.get(b"connection", b"keep-alive").lower() != b"keep-alive":
-            return None
         try:
             self._check_post(headers)
         except Refusal:
             return None
-        length = int(headers.get(b"content-length", b"0"))
-        return Head(headers, media, length) if 0 < length < HELD_MIN else None
+        length = headers.get(b"content-length", b"0")
+        # One with more digits is short only by the zeros before it, and not dropped unread.
+        if len(length) > _UNREAD_DIGITS_MAX or not 0 < int(length) < HELD_MIN:
+            return None
+        return Head(headers, media, int(length))
 
     async def reply(self, head: Head, body: bytes, receive: Receive) -> Reply | None:
         """The answer to a request that is all there; None where nobody is there any more to be answered.
@@ -183,7 +184,7 @@ class GraphQLView:
             caller = await self._caller(headers)
             asked = _with_wishes(with_key(asked_from(self._reader.read(body)), headers), headers)
         except Refusal as refusal:
-            return self._refused(refusal, kept=True)
+            return self._refused(refusal, kept=refusal.code is not Code.PAYLOAD_TOO_LARGE)
         except Exception:  # noqa: BLE001 - whatever it is, the client is answered and told nothing of it.
             return _failed()
         return await self._ran(asked, caller, receive, head.media, mutations=True)

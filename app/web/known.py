@@ -29,9 +29,11 @@ _END = b"\r\n\r\n"
 
 
 class Answer(NamedTuple):
-    """An answer as it is sent."""
+    """An answer before it is sent."""
 
-    text: bytes
+    head: bytes
+    """Its status and headers, without the empty line that ends them."""
+    body: bytes
     ends: bool
     """Whether it ends the connection."""
 
@@ -62,6 +64,8 @@ class Known:
     def learn(self, data: bytes, scope: Scope) -> None:
         """Keep the head that some bytes begin with, if it is one that may be; `scope` is what was read of it."""
         head = data[: data.find(_END) + len(_END)]
+        if head in self._heads:
+            return
         # Of one that asks for another protocol no path was read.
         if not _is_whole(head, scope) or not _FOR_ONE_REQUEST.isdisjoint([name for name, _ in scope["headers"]]):
             return
@@ -106,10 +110,9 @@ class Known:
                 b"content-length: %d\r\n" % len(reply.body),
                 *_lines(reply.more),
                 more,
-                b"x-request-id: %b\r\n\r\n" % id,
-                reply.body,
+                b"x-request-id: %b\r\n" % id,
             ]
-            return Answer(b"".join(parts), ends=CLOSING in reply.more)
+            return Answer(b"".join(parts), reply.body, ends=CLOSING in reply.more)
         finally:
             self._log.end(request, "POST", self._path)
 

@@ -114,11 +114,14 @@ class Connection:
 
 
 @contextmanager
-def serving(app: ASGIApp) -> Iterator[Served]:
-    """Serve an app as the gateway is served, in a thread of its own, on a port that the system chooses."""
+def serving(app: ASGIApp, protocol: Any = "httptools") -> Iterator[Served]:
+    """Serve an app as the gateway is served, in a thread of its own, on a port that the system chooses.
+
+    protocol: what connections are made of.
+    """
     with socket.create_server(("127.0.0.1", 0)) as listening:
         config = uvicorn.Config(
-            app, http="httptools", loop="uvloop", lifespan="off", log_config=None, access_log=False, server_header=False
+            app, http=protocol, loop="uvloop", lifespan="off", log_config=None, access_log=False, server_header=False
         )
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
