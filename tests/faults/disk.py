@@ -7,8 +7,10 @@ place even where no Python runs, as inside a checkpoint, and what was written ca
 
 import _sqlite3
 import ctypes
-from collections.abc import Callable
+import pickle
+from collections.abc import Callable, Iterator
 from ctypes import CFUNCTYPE, POINTER, Structure, c_char_p, c_int, c_int64, c_void_p
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 Kind = Literal["write", "sync", "truncate", "remove"]
@@ -22,6 +24,19 @@ class Call(NamedTuple):
     offset: int = 0
     """Where it writes; of a truncation, the size."""
     content: bytes = b""
+
+
+class Answered(NamedTuple):
+    """Between the calls: the gateway is about to send the first byte of an answer."""
+
+    body: bytes
+
+
+def recorded(file: Path) -> Iterator[Call | Answered]:
+    """What a file holds, in which each step was pickled as it happened."""
+    with file.open("rb") as record:
+        while record.peek(1):
+            yield pickle.load(record)
 
 
 Heard = Callable[[Call], None]
