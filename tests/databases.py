@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import asyncpg
+import psutil
 
 from tests import programs
 
@@ -130,6 +131,12 @@ class Cluster:
 
     def log(self) -> str:
         return self._log.read_text(errors="replace") if self._log.exists() else ""
+
+    def processes(self) -> list[int]:
+        """The server's processes that run now, the first one before its children."""
+        assert self._process is not None, "the server does not run"
+        server = psutil.Process(self._process.pid)
+        return [server.pid, *(child.pid for child in server.children(recursive=True))]
 
     def start(self) -> None:
         """Start the server, on the same port as before, and return when it takes connections."""

@@ -1,5 +1,6 @@
 """The power fails: whatever the disk has kept of what was not synced, all that was answered is there, and sound."""
 
+import asyncio
 import json
 import random
 import sqlite3
@@ -9,9 +10,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
+from tests.databases import Databases
 from tests.faults import invariants
+from tests.faults.asking import REGISTER, asked, items
 from tests.faults.disk import Answered, Call, recorded
 from tests.faults.recorded_program import CHECKPOINT_PAGES
+from tests.faults.system_calls import Traced, traced
 from tests.faults.test_databases_fail import Writer, _prepared
 from tests.servers import GatewayProcess
 
@@ -20,6 +26,7 @@ SETTINGS = {"BALANCE_GATEWAY_RUNNER": "false", "BALANCE_GATEWAY_GRAPHIQL": "fals
 RECORDED = (sys.executable, "-m", "tests.faults.recorded_program")
 SECTOR_BYTES = 512
 """What a disk writes as a whole, or not at all."""
+SOCKETS = ("socket:", "TCP:")
 BATCHES = 40
 TRIES = 3
 """How often the power fails at each moment, with other calls kept each time."""
@@ -154,3 +161,34 @@ async def test_whatever_the_disk_has_kept_all_that_was_answered_is_stored(sqlite
     calls = [step for step in steps if isinstance(step, Call)]
     assert sum((call.kind, call.file, call.offset) == ("write", f"{main}-wal", 0) for call in calls) > 2, "a new log"
     assert not main.with_name(f"{main.name}-wal").exists(), "the log was removed at the end"
+
+
+@pytest.mark.parametrize("has_key", [True, False], ids=["with keys", "without keys"])
+async def test_what_an_answer_tells_is_synced_before_its_first_byte(
+    databases: Databases, database_url: str, tmp_path: Path, *, has_key: bool
+) -> None:
+    """By the system's own calls: a write to the log that holds a number, a sync of the log, the answer."""
+    await _prepared(database_url)
+    batches = {f"synced-{number}": items(f"synced-{number}", 2) for number in range(12)}
+    with GatewayProcess(database_url, tmp_path, SETTINGS) as gateway:
+        Writer(gateway, "before").write()
+        processes = [gateway.pid, *([] if database_url.startswith(SQLITE) else databases.cluster.processes())]
+        async with traced(tmp_path / "calls", *processes) as trace:
+            for prefix, batch in batches.items():
+                told = await asyncio.to_thread(asked, gateway, REGISTER, prefix if has_key else None, items=batch)
+                assert told is not None
+                assert [each["errorCode"] for each in told.results] == [None, None]
+        calls = trace.calls()
+    answers = [call for call in calls if call.file.startswith(SOCKETS) and '"HTTP/1.1 200 ' in call.told]
+    for prefix, answer in zip(batches, answers, strict=True):
+        log = [call for call in calls if _is_of_log(call) and call.begun < answer.begun]
+        writes = [call for call in log if call.name == "pwrite64"]
+        writers = [call.thread for call in writes if f"{prefix}-1" in call.told]
+        assert writers != [], f"nothing that holds {prefix} was written before it was answered"
+        last = [call for call in writes if call.thread == writers[-1]][-1]
+        syncs = [call for call in log if call.name in {"fsync", "fdatasync"} and call.told.endswith("= 0")]
+        assert any(last.ended < sync.begun and sync.ended < answer.begun for sync in syncs), prefix
+
+
+def _is_of_log(call: Traced) -> bool:
+    return call.file.endswith("-wal") or "/pg_wal/" in call.file
