@@ -102,7 +102,7 @@ class Cluster:
     def __init__(self, folder: Path) -> None:
         folder.mkdir()
         folder.chmod(0o711)
-        self._programs = _reachable_programs(folder)
+        self.programs = _reachable_programs(folder)
         self.data = folder / "data"
         self._log = folder / "log"
         self._process: subprocess.Popen[bytes] | None = None
@@ -143,7 +143,7 @@ class Cluster:
         options = itertools.chain.from_iterable(("-c", f"{name}={value}") for name, value in _SETTINGS.items())
         command = [
             *dying_with_us(signal.SIGQUIT),
-            str(self._programs / "postgres"),
+            str(self.programs / "postgres"),
             *("-D", str(self.data)),
             *("-p", str(self.port)),
             *options,
@@ -153,6 +153,15 @@ class Cluster:
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **self._as_user()
             )
         self._wait_until_ready(self._process)
+
+    def back_up_to(self, other: "Cluster") -> None:
+        """Copy all databases to a server that has none yet, while this one serves, and start that."""
+        other._make_folder()
+        options = ("--host=127.0.0.1", f"--port={self.port}", f"--username={ROLE}", "--checkpoint=fast", "--no-sync")
+        command = [str(self.programs / "pg_basebackup"), *options, "--pgdata", str(other.data)]
+        subprocess.run(command, capture_output=True, check=True, timeout=START_SECONDS_MAX, **other._as_user())
+        other.port = free_port()
+        other.start()
 
     def stop(self) -> None:
         """Stop as an administrator would: connections are ended, everything is on the disk."""
@@ -175,19 +184,22 @@ class Cluster:
             raise
 
     def _initialise(self) -> None:
-        self.data.mkdir(mode=0o700)
-        if self._user:
-            os.chown(self.data, self._user.pw_uid, self._user.pw_gid)
+        self._make_folder()
         told = [self._initdb(collation) for collation in _COLLATIONS if not self._is_initialised()]
         if not self._is_initialised():
             raise RuntimeError("initdb failed:\n" + "\n".join(told))
+
+    def _make_folder(self) -> None:
+        self.data.mkdir(mode=0o700)
+        if self._user:
+            os.chown(self.data, self._user.pw_uid, self._user.pw_gid)
 
     def _is_initialised(self) -> bool:
         return (self.data / "PG_VERSION").exists()
 
     def _initdb(self, collation: tuple[str, ...]) -> str:
         command = [
-            str(self._programs / "initdb"),
+            str(self.programs / "initdb"),
             *("-D", str(self.data)),
             *("--encoding=UTF8", "--auth=trust", f"--username={ROLE}"),
             "--no-sync",  # Should the machine go down while this runs, there is nothing to lose yet.
@@ -282,6 +294,10 @@ class Databases:
         if "cluster" in self.__dict__:
             self.cluster.__exit__()
         self._aside.close()
+
+    def folder(self, name: str) -> Path:
+        """A folder that is not there yet, beside the databases."""
+        return self._folder / f"{name}-{next(self._numbers)}"
 
     @cached_property
     def cluster(self) -> Cluster:

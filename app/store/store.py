@@ -71,7 +71,7 @@ class Work:
         self.histories = Histories(connection, dialect)
         self.closings = Closings(connection, dialect)
         self.log = LogWriter(connection, dialect)
-        self.keeping = Log(connection)
+        self.keeping = Log(connection, dialect)
         self.receivers = Receivers(connection, dialect, units)
         self.rates = Rates(connection)
         self.idempotency = Idempotency(connection, dialect)
