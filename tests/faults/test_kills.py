@@ -1,8 +1,11 @@
 """A gateway that is killed at any moment has lost nothing that it answered; a retry tells what became of the rest."""
 
+import asyncio
+import json
 import random
 import sys
 import threading
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -22,6 +25,7 @@ QUIET = {"BALANCE_GATEWAY_RUNNER": "false", "BALANCE_GATEWAY_GRAPHIQL": "false"}
 CHECKPOINTS = {"page:1": True, "page:20": True, "sync:1": True, "synced:1": True, "header:2": False, "anew:1": False}
 """The places of K11 in a checkpoint that a commit brings about or follows, and whether that commit is done."""
 WRITES_MAX = 1_000
+KILLS = 100
 PAGE_BYTES = 4_096
 
 
@@ -123,6 +127,30 @@ async def test_a_kill_at_a_random_moment(prepared_url: str, tmp_path: Path, seed
         accepted.update(amounts(batch))
     await after.store.close()
     assert await invariants.violations(prepared_url, invariants.Told(accepted, batches=sent)) == []
+
+
+async def test_kills_at_a_hundred_random_moments(prepared_url: str) -> None:
+    command = (sys.executable, "-m", "tests.faults.forking_program", prepared_url, str(KILLS), "20260301")
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    written, _ = await process.communicate()
+    assert process.returncode == 0
+    told: dict[str, list[str]] = json.loads(written)
+    unknown = sorted(set(told["sent"]) - set(told["answered"]))
+    assert len(unknown) <= KILLS <= len(told["answered"])
+    sent = {prefix: items(prefix, 5) for prefix in told["sent"]}
+    accepted = {number: amount for prefix in told["answered"] for number, amount in amounts(sent[prefix]).items()}
+    batches = [amounts(batch) for batch in sent.values()]
+    assert await invariants.violations(prepared_url, invariants.Told(accepted, batches=batches)) == []
+    after = Gateway(prepared_url)
+    outcomes: Counter[tuple[str | None, bool | None]] = Counter()
+    for prefix in unknown:
+        results = (await after.ask(REGISTER, items=sent[prefix])).sound()["registerBatchAccountBalances"]["results"]
+        (outcome,) = {(each["errorCode"], each["sameContent"]) for each in results}
+        outcomes[outcome] += 1
+        accepted |= amounts(sent[prefix])
+    await after.store.close()
+    assert set(outcomes) == {(None, None), ("O005", True)}, "some kills came before the commit, some after it"
+    assert await invariants.violations(prepared_url, invariants.Told(accepted, batches=batches)) == []
 
 
 class Files:
