@@ -99,8 +99,10 @@ def dying_with_us(sign: signal.Signals) -> list[str]:
 class Cluster:
     """A PostgreSQL server of its own in a folder: fast to make, yet as durable as a real one."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, has_checksums: bool = False) -> None:
+        """`has_checksums` has the server see whatever is altered in a page."""
         folder.mkdir()
+        self._checksums = ("--data-checksums",) if has_checksums else ()
         folder.chmod(0o711)
         self.programs = _reachable_programs(folder)
         self.data = folder / "data"
@@ -204,6 +206,7 @@ class Cluster:
             *("--encoding=UTF8", "--auth=trust", f"--username={ROLE}"),
             "--no-sync",  # Should the machine go down while this runs, there is nothing to lose yet.
             *collation,
+            *self._checksums,
         ]
         done: subprocess.CompletedProcess[str] = subprocess.run(
             command, capture_output=True, text=True, check=False, **self._as_user()

@@ -12,9 +12,10 @@ from typing import Any
 import asyncpg
 import pytest
 
+from app.store.migrations import migrate
 from tests import servers
 from tests.asking import Gateway
-from tests.databases import Databases
+from tests.databases import Cluster, Databases, scratch
 from tests.faults import invariants
 from tests.faults.asking import READ, REGISTER, SETUP, amounts, asked, items
 from tests.faults.test_databases_fail import Writer
@@ -169,6 +170,36 @@ async def test_a_damaged_page_of_postgresql_is_never_answered_from(
         assert told is not None
         assert told.body["data"]["createContractor"]["contractor"]["id"] == "contractor_2"
     assert await stored(postgresql_url) == []
+
+
+async def test_a_value_that_is_altered_is_never_answered_where_postgresql_has_checksums(tmp_path: Path) -> None:
+    with scratch() as folder, Cluster(folder / "checked", has_checksums=True) as cluster:
+        url = cluster.url("postgres")
+        await migrate(url)
+        await _prepared(url)
+        connection = await asyncpg.connect(url.replace("+asyncpg", ""))
+        name = await connection.fetchval("SELECT pg_relation_filepath('accounts')")
+        await connection.close()
+        cluster.stop()
+        file = cluster.data / name
+        sound = file.read_bytes()
+        assert b"Main" in sound
+        file.write_bytes(sound.replace(b"Main", b"Mean"))
+        cluster.start()
+        with serving(url, tmp_path, **QUIET) as gateway:
+            for query in (NAMES, READ):
+                told = asked(gateway, query)
+                assert told is not None
+                assert (told.status, told.codes) == (503, ["UNAVAILABLE"]), told
+                assert told.body["errors"][0]["message"] == "The database is damaged."
+            assert len(_lines(gateway, "database_damaged")) >= 2
+            told = asked(gateway, CONTRACTOR)
+            assert told is not None
+            assert told.body["data"]["createContractor"]["contractor"]["id"] == "contractor_2"
+        cluster.stop()
+        file.write_bytes(sound)
+        cluster.start()
+        assert await invariants.violations(url) == [], "a sound page in its place is all that it takes"
 
 
 @pytest.mark.parametrize("command", ["serve", "runner", "migrate", "seed"])
