@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from app import logs
 from app.domain.callers import Caller, Scope
+from app.domain.ids import Kind, id_text
 from app.domain.refusals import Refusal
 from app.settings import SQLITE, Settings
 from app.web.guards import LOCAL_HOSTS
@@ -89,6 +90,18 @@ def migrate(database_url: DatabaseUrl = None) -> None:
 
 
 @app.command()
+def restored(database_url: DatabaseUrl = None) -> None:
+    """Tell a database that it is a restored backup, before it is served: no id that is lost is ever given again."""
+    settings = _settings(database_url=database_url)
+    _take_place(settings, "serve")
+    _take_place(settings, "runner")
+    logs.configure(settings.log_level)
+    end = asyncio.run(_lost(settings))
+    last = id_text(Kind.EVENT, end) if end else "its beginning"
+    typer.echo(f"The log of events ends at {last}. What came after it is lost, and its ids are not given again.")
+
+
+@app.command()
 def schema() -> None:
     """Print the GraphQL schema (SDL)."""
     from schema import sdl  # noqa: PLC0415
@@ -151,6 +164,21 @@ async def _bring_up(settings: Settings) -> None:
         if not is_damage(error):
             raise
         _stop(f"The database is damaged ({error.orig}): restore a backup.")
+
+
+async def _lost(settings: Settings) -> int:
+    """Take what came after the end of the log for lost; the end."""
+    from app.main import open_store  # noqa: PLC0415
+    from app.store.durability import sessions_of_gateways  # noqa: PLC0415
+
+    if await sessions_of_gateways(settings.database_url):
+        _stop("A gateway uses this database: stop it first.")
+    await _bring_up(settings)
+    store = open_store(settings)
+    try:
+        return await store.work(None, lambda work: work.keeping.lose(now=datetime.now(UTC)))
+    finally:
+        await store.close()
 
 
 async def _run(settings: Settings, *, once: bool) -> None:

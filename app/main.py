@@ -22,6 +22,7 @@ from app.rates import COST_PER_MINUTE, REQUESTS_PER_MINUTE, Allowance, Rates
 from app.settings import Settings
 from app.store.signals import Signals
 from app.store.store import Store
+from app.threads import THREADS, standing_ready
 from app.web.access import AccessLog
 from app.web.auth import Authentication, Bearers, CallersOnly, Nobody
 from app.web.bodies import VALUES_MAX, JsonReader
@@ -280,6 +281,7 @@ def create_app(settings: Settings, clock: Clock = _now) -> Application:
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        asyncio.get_running_loop().set_default_executor(standing_ready(THREADS, "works"))
         async with by_itself(settings, store, wake=feed.wake, clock=clock) as itself:
             tasks = [asyncio.create_task(feed.run())]
             if rates is not None:

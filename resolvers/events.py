@@ -19,7 +19,7 @@ _PLACE = re.compile(r"log ([0-9]{1,19})", re.ASCII)
 _PLACE_MAX = 2**63 - 1
 _TEXT_MAX = 100
 
-EXPIRED = "The log does not hold this place: retention has passed it, or it never was there."
+EXPIRED = "The log does not hold this place: retention has passed it, a restored backup lacks it, or it never was."
 
 
 def cursor_of(place: int) -> str:
@@ -66,7 +66,8 @@ async def _place(context: Context, name: str, text: str | None, *kinds: Kind) ->
     async with context.store.reading(context.caller.units) as reads:
         bounds, newest = await reads.log.bounds(), await reads.log.newest()
         held = named is None or place in await reads.log.by_ids([place])
-    if not bounds.kept_from <= place <= newest or not held:
+        lost = await reads.log.is_lost(place)
+    if not bounds.kept_from <= place <= newest or not held or lost:
         raise Refusal(Code.EVENTS_EXPIRED, EXPIRED)
     return place
 

@@ -177,6 +177,9 @@ def _tell_of_programs() -> None:
         ("Chromium", programs.chromium(), "Debian: apt-get install chromium"),
     ):
         _print(f"{name}: {_described(program) if program else f'not there, so {lacking} ({remedy})'}")
+    strace = programs.strace()
+    skipped = "not there, so what asks the system itself is skipped (Debian: apt-get install strace)"
+    _print(f"strace: {_described(strace) if strace else skipped}")
 
 
 def _postgresql() -> str:

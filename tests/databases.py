@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import asyncpg
+import psutil
 
 from tests import programs
 
@@ -98,10 +99,12 @@ def dying_with_us(sign: signal.Signals) -> list[str]:
 class Cluster:
     """A PostgreSQL server of its own in a folder: fast to make, yet as durable as a real one."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, has_checksums: bool = False) -> None:
+        """`has_checksums` has the server see whatever is altered in a page."""
         folder.mkdir()
+        self._checksums = ("--data-checksums",) if has_checksums else ()
         folder.chmod(0o711)
-        self._programs = _reachable_programs(folder)
+        self.programs = _reachable_programs(folder)
         self.data = folder / "data"
         self._log = folder / "log"
         self._process: subprocess.Popen[bytes] | None = None
@@ -131,12 +134,18 @@ class Cluster:
     def log(self) -> str:
         return self._log.read_text(errors="replace") if self._log.exists() else ""
 
+    def processes(self) -> list[int]:
+        """The server's processes that run now, the first one before its children."""
+        assert self._process is not None, "the server does not run"
+        server = psutil.Process(self._process.pid)
+        return [server.pid, *(child.pid for child in server.children(recursive=True))]
+
     def start(self) -> None:
         """Start the server, on the same port as before, and return when it takes connections."""
         options = itertools.chain.from_iterable(("-c", f"{name}={value}") for name, value in _SETTINGS.items())
         command = [
             *dying_with_us(signal.SIGQUIT),
-            str(self._programs / "postgres"),
+            str(self.programs / "postgres"),
             *("-D", str(self.data)),
             *("-p", str(self.port)),
             *options,
@@ -146,6 +155,15 @@ class Cluster:
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **self._as_user()
             )
         self._wait_until_ready(self._process)
+
+    def back_up_to(self, other: "Cluster") -> None:
+        """Copy all databases to a server that has none yet, while this one serves, and start that."""
+        other._make_folder()
+        options = ("--host=127.0.0.1", f"--port={self.port}", f"--username={ROLE}", "--checkpoint=fast", "--no-sync")
+        command = [str(self.programs / "pg_basebackup"), *options, "--pgdata", str(other.data)]
+        subprocess.run(command, capture_output=True, check=True, timeout=START_SECONDS_MAX, **other._as_user())
+        other.port = free_port()
+        other.start()
 
     def stop(self) -> None:
         """Stop as an administrator would: connections are ended, everything is on the disk."""
@@ -168,23 +186,27 @@ class Cluster:
             raise
 
     def _initialise(self) -> None:
-        self.data.mkdir(mode=0o700)
-        if self._user:
-            os.chown(self.data, self._user.pw_uid, self._user.pw_gid)
+        self._make_folder()
         told = [self._initdb(collation) for collation in _COLLATIONS if not self._is_initialised()]
         if not self._is_initialised():
             raise RuntimeError("initdb failed:\n" + "\n".join(told))
+
+    def _make_folder(self) -> None:
+        self.data.mkdir(mode=0o700)
+        if self._user:
+            os.chown(self.data, self._user.pw_uid, self._user.pw_gid)
 
     def _is_initialised(self) -> bool:
         return (self.data / "PG_VERSION").exists()
 
     def _initdb(self, collation: tuple[str, ...]) -> str:
         command = [
-            str(self._programs / "initdb"),
+            str(self.programs / "initdb"),
             *("-D", str(self.data)),
             *("--encoding=UTF8", "--auth=trust", f"--username={ROLE}"),
             "--no-sync",  # Should the machine go down while this runs, there is nothing to lose yet.
             *collation,
+            *self._checksums,
         ]
         done: subprocess.CompletedProcess[str] = subprocess.run(
             command, capture_output=True, text=True, check=False, **self._as_user()
@@ -275,6 +297,10 @@ class Databases:
         if "cluster" in self.__dict__:
             self.cluster.__exit__()
         self._aside.close()
+
+    def folder(self, name: str) -> Path:
+        """A folder that is not there yet, beside the databases."""
+        return self._folder / f"{name}-{next(self._numbers)}"
 
     @cached_property
     def cluster(self) -> Cluster:

@@ -28,6 +28,10 @@ def chromium() -> Path | None:
     return next((path for path in found if path), None)
 
 
+def strace() -> Path | None:
+    return _on_path("strace")
+
+
 def postgresql_of_the_machine() -> Path | None:
     """The folder with the newest initdb and postgres that the machine itself has."""
     folders = [_real_folder_of("initdb"), _asked_of_pg_config(), *_debian_folders()]

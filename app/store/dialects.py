@@ -127,6 +127,10 @@ class Dialect(Protocol):
         """The places of so many rows of a statement that is ordered by a column; unused, ascending."""
         ...
 
+    async def skip_numbers(self, connection: AsyncConnection, count: int) -> int:
+        """Skip so many numbers, of everything that has one; the last one of the log that is skipped."""
+        ...
+
     async def horizon(self, connection: AsyncConnection) -> int:
         """A place in the log up to which nothing is still to be committed; it never goes back."""
         ...

@@ -6,8 +6,15 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from app.store.postgres import APPLICATION
+
 _NEEDED = ("fsync", "full_page_writes")
 """PostgreSQL's settings without which a crash of the machine may damage the database."""
+
+
+_SESSIONS = text(
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = :name"
+)
 
 
 class Promise(NamedTuple):
@@ -17,6 +24,18 @@ class Promise(NamedTuple):
     """Which of the settings that durability needs are off."""
     commit: str | None
     """PostgreSQL's synchronous_commit, as a session gets it that asks for nothing; None: SQLite."""
+
+
+async def sessions_of_gateways(url: str) -> int:
+    """How many sessions gateways have on a PostgreSQL database now; on SQLite a place at the file tells of them."""
+    if url.startswith("sqlite"):
+        return 0
+    engine = create_async_engine(url, poolclass=NullPool)
+    try:
+        async with engine.connect() as connection:
+            return int((await connection.execute(_SESSIONS, {"name": APPLICATION})).scalar_one())
+    finally:
+        await engine.dispose()
 
 
 async def promise_of(url: str) -> Promise:

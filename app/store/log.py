@@ -9,6 +9,11 @@ so nothing is read before all smaller numbers are settled, committed or given up
 that is always so. On PostgreSQL see app.store.postgres.Horizon. Considered: a place given to each event after its
 commit (a second write for each, and somebody who must be alive to give it); a lock held from number to commit (one
 commit at a time).
+
+A database that is a restored backup goes on with the numbers that followed it, and those were given to what is lost: a
+consumer that drops repeats, or resumes at a place that was lost, would miss what comes unawares. So after a restore all
+numbers skip more than can have been given, and the log remembers which of its places were lost. Considered: an epoch in
+each id and cursor (longer for everybody); noticing it on start (a file that was put back is no other than it was).
 """
 
 import json
@@ -16,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.domain import events as told
@@ -25,12 +30,16 @@ from app.domain.records import Entry, HistoryEntry
 from app.store.dialects import Dialect
 from app.store.narrowing import among
 from app.store.reads import Units, visible
-from app.store.tables import closings, divisions, entries, events, history_entries, units
+from app.store.tables import closings, divisions, entries, events, history_entries, restores, units
 from app.store.tables import log as log_table
 
 CODES: Mapping[EventType, int] = {type_: code for code, type_ in enumerate(EventType)}
 """How types are kept in `events`; new ones come last."""
 TYPES: Mapping[int, EventType] = {code: type_ for type_, code in CODES.items()}
+
+
+SKIPPED = 10**12
+"""How many numbers are skipped after a restore: more than are given between a backup and that, in any case."""
 
 
 class LogWriter:
@@ -93,6 +102,11 @@ class LogReader:
         """The newest place that is taken, settled or not."""
         kept_from, _ = await self._state()
         return max(kept_from, await self._newest(None))
+
+    async def is_lost(self, place: int) -> bool:
+        """Whether what was at a place is gone because a backup from before it was restored."""
+        lost = select(restores.c.lost_to).where(restores.c.lost_after < place, restores.c.lost_to >= place).limit(1)
+        return (await self._connection.execute(lost)).first() is not None
 
     async def page(self, asked: Filter, *, after: int, until: int, limit: int, from_end: bool = False) -> list[Event]:
         """The first events of (after, until], or the last ones; oldest first either way."""
@@ -212,8 +226,9 @@ class LogReader:
 class Log:
     """What keeps the log: how far it is settled, and what of it is gone."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: AsyncConnection, dialect: Dialect) -> None:
         self._connection = connection
+        self._dialect = dialect
 
     async def settle(self, settled: int) -> None:
         """Remember how far the log is settled, for a process that starts while somebody writes for long."""
@@ -239,6 +254,15 @@ class Log:
         old = select(events.c.id).where(events.c.id <= kept_from).order_by(events.c.id).limit(limit)
         gone = await self._connection.execute(events.delete().where(events.c.id.in_(old)))
         return gone.rowcount
+
+    async def lose(self, *, now: datetime) -> int:
+        """Take what came after the log's end for lost, and give none of its numbers again, of events or anything else;
+        the end.
+        """
+        end = await self._end()
+        lost_to = await self._dialect.skip_numbers(self._connection, SKIPPED)
+        await self._connection.execute(insert(restores).values(lost_to=lost_to, lost_after=end, at=now))
+        return end
 
     async def _end(self) -> int:
         found = [(await self._connection.execute(select(func.max(table.c.id)))).scalar() for table in (entries, events)]

@@ -37,6 +37,8 @@ from app.store.recording import RECORDINGS
 from app.store.types import Number, given_list
 from app.store.wires import Wire
 
+APPLICATION = "balance-gateway"
+"""By what name PostgreSQL knows the gateway's sessions."""
 LOCK_SECONDS = 10
 IDLE_SECONDS = 60
 """How long a process that was stopped in the middle of a transaction keeps its locks."""
@@ -66,7 +68,7 @@ class Postgres:
     def _session(self, statement_seconds: float) -> Mapping[str, str]:
         """How each of the gateway's sessions is set."""
         return {
-            "application_name": "balance-gateway",
+            "application_name": APPLICATION,
             "statement_timeout": str(int(statement_seconds * 1000)),
             "lock_timeout": str(LOCK_SECONDS * 1000),
             "idle_in_transaction_session_timeout": str(IDLE_SECONDS * 1000),
@@ -161,6 +163,10 @@ class Postgres:
         del connection, count, order  # The transaction has changed a row, so it has its number.
         return func.nextval("entries_id_seq")
 
+    async def skip_numbers(self, connection: AsyncConnection, count: int) -> int:
+        await connection.execute(_SKIP, {"count": count})
+        return int((await connection.execute(_LAST_DRAWN)).scalar_one())
+
     async def horizon(self, connection: AsyncConnection) -> int:
         return await self._horizon.settled(connection)
 
@@ -194,6 +200,8 @@ _DRAWN = text("SELECT nextval('entries_id_seq') FROM generate_series(1, :count) 
 """The condition is there for its effect: the transaction has its number before it draws one of the log's."""
 
 _LAST_DRAWN = text("SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM entries_id_seq")
+_SKIP = text("""SELECT setval(format('%I.%I', schemaname, sequencename)::regclass, coalesce(last_value, 0) + :count)
+    FROM pg_sequences WHERE schemaname = current_schema()""")
 _NEXT_TRANSACTION = text("SELECT pg_current_xact_id()::text::bigint")
 _OLDEST_RUNNING = text("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
 LOOKS_MAX = 1_000

@@ -183,6 +183,11 @@ class Sqlite:
         first = (await self.log_numbers(connection, count))[0]
         return literal(first - 1, Number) + func.row_number().over(order_by=order)
 
+    async def skip_numbers(self, connection: AsyncConnection, count: int) -> int:
+        await connection.execute(_BEGIN_ALL)
+        await connection.execute(text("UPDATE sqlite_sequence SET seq = seq + :count"), {"count": count})
+        return await self.horizon(connection)
+
     async def horizon(self, connection: AsyncConnection) -> int:
         # One writer at a time: what is there was committed in order of its numbers.
         last = text("SELECT seq FROM sqlite_sequence WHERE name = 'entries'")
@@ -201,6 +206,10 @@ class Sqlite:
         given = [{"of": row[key], **{f"new_{name}": row[name] for name in names}} for row in rows]
         await connection.execute(statement, given)
 
+
+_BEGIN_ALL = text("""INSERT INTO sqlite_sequence (name, seq) SELECT name, 0 FROM sqlite_schema WHERE type = 'table'
+    AND sql LIKE '%AUTOINCREMENT%' AND name NOT IN (SELECT name FROM sqlite_sequence)""")
+"""A table whose first number is yet to be given has no row there."""
 
 _MICROS = literal_column("1000000", Number)
 _TEN_THOUSAND = literal_column("10000", Number)

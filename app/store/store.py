@@ -75,7 +75,7 @@ class Work:
         self.histories = Histories(connection, dialect)
         self.closings = Closings(connection, dialect)
         self.log = LogWriter(connection, dialect)
-        self.keeping = Log(connection)
+        self.keeping = Log(connection, dialect)
         self.receivers = Receivers(connection, dialect, units)
         self.rates = Rates(connection)
         self.idempotency = Idempotency(connection, dialect)
@@ -311,7 +311,7 @@ class Store:
             done = await act(Work(connection, self.dialect, units))
             _check(is_wanted)
         except BaseException as error:
-            await asyncio.shield(self._kept(connection.close()))  # Nothing of it is kept.
+            await asyncio.shield(self._kept(_end(connection)))  # Nothing of it is kept.
             if isinstance(error, DBAPIError) and error.connection_invalidated:
                 raise RaceLost from error
             raise
@@ -323,7 +323,7 @@ class Store:
             with told_of_commit():
                 await connection.commit()
         finally:
-            await connection.close()
+            await _end(connection)
         self.committed()
 
     def _kept(self, doing: Coroutine[Any, Any, T]) -> "asyncio.Future[T]":
@@ -374,6 +374,16 @@ class Store:
             yield
         finally:
             timer.cancel()
+
+
+async def _end(connection: AsyncConnection) -> None:
+    """Give a connection back; where that fails, as it does without memory, break it off: else it kept its locks."""
+    try:
+        await connection.close()
+    except BaseException:
+        if connection.sync_connection is not None:
+            connection.sync_connection.invalidate()
+        raise
 
 
 def _check(is_wanted: Callable[[], bool]) -> None:

@@ -274,6 +274,17 @@ log = Table(
 )
 """One row: up to which number the log is gone, and up to which no number is still to be committed."""
 
+restores = Table(
+    "restores",
+    metadata,
+    Column("lost_to", Number, primary_key=True, autoincrement=False),
+    Column("lost_after", Number, nullable=False),
+    Column("at", Instant, nullable=False),
+    sqlite_strict=True,
+)
+"""Each time that a backup was put in place of the database: which places of the log were lost, (lost_after, lost_to],
+and when it was told."""
+
 receivers = _table(
     "receivers",
     Column("unit_id", Number, ForeignKey("units.id")),

@@ -4,7 +4,6 @@ import asyncio
 import re
 from collections import OrderedDict
 from collections.abc import Collection
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 from graphql import (
@@ -23,6 +22,7 @@ from graphql.execution.get_variable_signature import GraphQLVariableSignature, g
 from graphql.language import BREAK, DirectiveNode, Node, OperationType, VariableNode, Visitor, visit
 
 from app.domain.refusals import Code, Refusal
+from app.threads import standing_ready
 from schema.execution.limits import OperationLimits, check_document, check_text, too_large
 from schema.execution.pricing import Price, Pricing
 
@@ -111,7 +111,7 @@ class Documents:
         self._known: OrderedDict[str, Document] = OrderedDict()
         self._tokens = 0
         # One thread: large documents of many clients wait for each other, and not the small ones for them.
-        self._reader = ThreadPoolExecutor(1, "documents")
+        self._reader = standing_ready(1, "documents")
 
     async def operation(self, text: str, name: str | None) -> Operation:
         """The operation of a document by its name, or its only one.

@@ -44,7 +44,7 @@ def test_help_names_the_commands(tmp_path: Path) -> None:
 
 def test_the_default_database_is_a_file_in_the_current_folder(tmp_path: Path) -> None:
     done = run("migrate", folder=tmp_path)
-    assert (done.returncode, done.stdout) == (0, "The database is at revision 0004.\n")
+    assert (done.returncode, done.stdout) == (0, "The database is at revision 0005.\n")
     assert (tmp_path / "balance-gateway.db").exists()
 
 

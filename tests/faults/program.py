@@ -6,6 +6,11 @@ gateway itself knows of this.
 
 K1: before a work begins. K2: after its first insert. K3: before its commit. K5: after it, before the answer.
 K6: half of the answer is sent. What one statement does as a whole has no K2 and K3: there it is done by a work.
+
+K11, inside a checkpoint of SQLite. "K11 page": before a page of the log is written into the file. "K11 sync": all of
+them are, before the file is synced. "K11 synced": after that. "K11 header": before the log's header is written, which
+begins it anew from the second time on. "K11 anew": after that, the old pages still behind it. "K11 remove": at the end,
+before the log is removed.
 """
 
 import asyncio
@@ -21,23 +26,32 @@ from app.store.postgres import Postgres
 from app.store.sqlite import Sqlite
 from app.store.store import Store, Work
 from app.web import graphql
+from tests.faults import disk
+from tests.faults.disk import Call
 
 _place, _passage, *_file = os.environ["FAULT"].split(":")
 _passed = 0
 
 
-async def reach(place: str) -> None:
-    """Be at a place; the fault happens there, or does not."""
+def come(place: str) -> bool:
+    """Come to a place; whether this is where it is held up. Where it is killed, there is no more to tell."""
     global _passed  # noqa: PLW0603 - one process has one fault.
     if place != _place:
-        return
+        return False
     _passed += 1
     if _passed != int(_passage):
-        return
+        return False
     sys.stderr.write(f"reached {place}\n")
     sys.stderr.flush()
     if not _file:
         os.kill(os.getpid(), signal.SIGKILL)
+    return True
+
+
+async def reach(place: str) -> None:
+    """Be at a place; the fault happens there, or does not."""
+    if not come(place):
+        return
     while not Path(_file[0]).exists():  # noqa: ASYNC110, ASYNC240 - another process tells.
         await asyncio.sleep(0.02)
 
@@ -88,7 +102,36 @@ async def _faulty_send(send: Any, media: Any, reply: Any) -> None:
     await _send(sending, media, reply)
 
 
+class _Checkpoints:
+    """Where a checkpoint is, by what SQLite asks of the disk: in WAL mode nothing else writes into the file itself."""
+
+    def __init__(self) -> None:
+        self._has_pages = False
+
+    def before(self, call: Call) -> None:
+        match call.kind, call.file.endswith("-wal"):
+            case "write", False:
+                self._has_pages = True
+                come("K11 page")
+            case "sync", False if self._has_pages:
+                come("K11 sync")
+            case "write", True if call.offset == 0:
+                come("K11 header")
+            case "remove", True if self._has_pages:
+                come("K11 remove")
+
+    def after(self, call: Call) -> None:
+        match call.kind, call.file.endswith("-wal"):
+            case "sync", False if self._has_pages:
+                come("K11 synced")
+            case "write", True if call.offset == 0 and self._has_pages:
+                come("K11 anew")
+
+
 if __name__ == "__main__":
+    if _place.startswith("K11"):
+        checkpoints = _Checkpoints()
+        disk.listen(checkpoints.before, checkpoints.after)
     # The fault itself: methods in place of the gateway's own.
     Store.work = _faulty_work  # type: ignore[method-assign]
     Store.record_as_seen = _faulty_record  # type: ignore[method-assign]

@@ -51,6 +51,10 @@ class Writer:
         self._number += 1
         return self._sent(f"{self._name}-{self._number}")
 
+    def go_on(self, gateway: GatewayProcess) -> None:
+        """Write to another gateway on the same database from now on."""
+        self._gateway = gateway
+
     def settle(self) -> None:
         """Ask again for whatever is unknown or was refused; all of it must be accepted, once."""
         for prefix in self.open:

@@ -1,12 +1,10 @@
-"""Pages that are damaged, a log that ends anywhere, a backup taken under load: no wrong answer, nothing torn."""
+"""Pages that are damaged, a log that ends anywhere: no wrong answer, nothing torn."""
 
-import asyncio
 import random
 import shutil
 import sqlite3
 import subprocess
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -14,13 +12,14 @@ from typing import Any
 import asyncpg
 import pytest
 
-from app.store.store import Store
+from app.store.migrations import migrate
 from tests import servers
 from tests.asking import Gateway
-from tests.databases import Databases
+from tests.databases import Cluster, Databases, scratch
 from tests.faults import invariants
 from tests.faults.asking import READ, REGISTER, SETUP, amounts, asked, items
 from tests.faults.test_databases_fail import Writer
+from tests.faults.test_restores import stored
 from tests.servers import GatewayProcess, serving
 
 SQLITE = "sqlite+aiosqlite:///"
@@ -170,7 +169,37 @@ async def test_a_damaged_page_of_postgresql_is_never_answered_from(
         told = asked(gateway, CONTRACTOR)
         assert told is not None
         assert told.body["data"]["createContractor"]["contractor"]["id"] == "contractor_2"
-    assert await _stored(postgresql_url) == []
+    assert await stored(postgresql_url) == []
+
+
+async def test_a_value_that_is_altered_is_never_answered_where_postgresql_has_checksums(tmp_path: Path) -> None:
+    with scratch() as folder, Cluster(folder / "checked", has_checksums=True) as cluster:
+        url = cluster.url("postgres")
+        await migrate(url)
+        await _prepared(url)
+        connection = await asyncpg.connect(url.replace("+asyncpg", ""))
+        name = await connection.fetchval("SELECT pg_relation_filepath('accounts')")
+        await connection.close()
+        cluster.stop()
+        file = cluster.data / name
+        sound = file.read_bytes()
+        assert b"Main" in sound
+        file.write_bytes(sound.replace(b"Main", b"Mean"))
+        cluster.start()
+        with serving(url, tmp_path, **QUIET) as gateway:
+            for query in (NAMES, READ):
+                told = asked(gateway, query)
+                assert told is not None
+                assert (told.status, told.codes) == (503, ["UNAVAILABLE"]), told
+                assert told.body["errors"][0]["message"] == "The database is damaged."
+            assert len(_lines(gateway, "database_damaged")) >= 2
+            told = asked(gateway, CONTRACTOR)
+            assert told is not None
+            assert told.body["data"]["createContractor"]["contractor"]["id"] == "contractor_2"
+        cluster.stop()
+        file.write_bytes(sound)
+        cluster.start()
+        assert await invariants.violations(url) == [], "a sound page in its place is all that it takes"
 
 
 @pytest.mark.parametrize("command", ["serve", "runner", "migrate", "seed"])
@@ -252,102 +281,3 @@ async def test_whatever_of_the_log_is_left_what_is_stored_is_the_first_of_what_w
     assert log.leave(log.whole) == answered
     assert len({len(stored) for stored in by_commits.values()}) >= 12, "it was cut between all of them"
     assert await invariants.violations(f"{SQLITE}{log.file}", writer.told) == []
-
-
-@pytest.fixture
-def back_up(databases: Databases, prepared_url: str, tmp_path: Path) -> Iterator[Callable[[], str]]:
-    """Takes a backup and restores it into a new database, whose URL it tells."""
-    if prepared_url.startswith(SQLITE):
-        copy = tmp_path / "backup.db"
-
-        def vacuum() -> str:
-            with closing(sqlite3.connect(_file(prepared_url))) as connection:
-                connection.execute("VACUUM INTO ?", [str(copy)])
-            return f"{SQLITE}{copy}"
-
-        yield vacuum
-        return
-    programs = databases.cluster._programs
-    with databases.made("postgresql", empty=True) as restored:
-
-        def dump() -> str:
-            source, target = (url.replace("+asyncpg", "") for url in (prepared_url, restored))
-            made = _ran(programs / "pg_dump", "--format=custom", source)
-            _ran(programs / "pg_restore", "--exit-on-error", "--single-transaction", "--dbname", target, given=made)
-            return restored
-
-        yield dump
-
-
-def _ran(program: Path, *arguments: str, given: bytes = b"") -> bytes:
-    """What a program says, which must end well."""
-    command = [str(program), *arguments]
-    return subprocess.run(command, input=given, capture_output=True, check=True, timeout=SECONDS).stdout
-
-
-async def _stored(url: str) -> list[str]:
-    """The communication numbers that are stored, in the order of the log."""
-    store = Store(url)
-    async with store.reading(None) as reads:
-        rows = await invariants._rows(reads, "SELECT communication_number FROM entries ORDER BY id")
-    await store.close()
-    return [number for (number,) in rows]
-
-
-async def _until(holds: Callable[[], bool]) -> None:
-    """Return when something holds that a thread brings about."""
-    async with asyncio.timeout(SECONDS):
-        while not holds():  # noqa: ASYNC110 - it tells by no event of ours.
-            await asyncio.sleep(0.01)
-
-
-async def test_a_backup_under_load_holds_the_first_writes_and_takes_the_others_again(
-    prepared_url: str, back_up: Callable[[], str], tmp_path: Path
-) -> None:
-    goes_on = True
-    with serving(prepared_url, tmp_path, **QUIET) as gateway:
-        writers = [Writer(gateway, str(number)) for number in range(3)]
-
-        def write(writer: Writer) -> None:
-            while goes_on:
-                writer.write()
-
-        threads = [threading.Thread(target=write, args=(writer,)) for writer in writers]
-        for thread in threads:
-            thread.start()
-        try:
-            await _until(lambda: all(len(writer.accepted) >= 20 for writer in writers))
-            before = [list(writer.accepted) for writer in writers]
-            restored = await asyncio.to_thread(back_up)
-            after = [len(writer.accepted) for writer in writers]
-            await _until(lambda: all(len(w.accepted) > count + 4 for w, count in zip(writers, after, strict=True)))
-        finally:
-            goes_on = False
-            for thread in threads:
-                await asyncio.to_thread(thread.join)
-        assert [writer.open for writer in writers] == [[], [], []]
-    held, all_of_them = await _stored(restored), await _stored(prepared_url)
-    for writer, early in zip(writers, before, strict=True):
-        own = [number for number in held if number in writer.accepted]
-        assert own == list(writer.accepted)[: len(own)]
-        assert len(early) <= len(own) < len(writer.accepted), "it was taken while this one wrote"
-    if prepared_url.startswith(SQLITE):
-        assert held == all_of_them[: len(held)]
-    accepted = {number: amount for writer in writers for number, amount in writer.accepted.items()}
-    sent = [batch for writer in writers for batch in writer.sent]
-    there = {number: accepted[number] for number in held}
-    assert await invariants.violations(restored, invariants.Told(there, batches=sent)) == []
-    with serving(restored, tmp_path, **QUIET) as gateway:
-        for batch in sent:
-            prefix = next(iter(batch)).rpartition("-")[0]
-            is_there = set(batch) <= set(held)
-            again = asked(gateway, REGISTER, prefix, items=items(prefix, 2))
-            assert again is not None
-            assert [result["errorCode"] for result in again.results] == [None, None]
-            assert ("idempotency-replayed" in again.headers) == is_there
-            if batch in sent[-3:] or is_there:
-                without = asked(gateway, REGISTER, items=items(prefix, 2))
-                assert without is not None
-                assert [(each["errorCode"], each["sameContent"]) for each in without.results] == [("O005", True)] * 2
-    assert sorted(await _stored(restored)) == sorted(accepted)
-    assert await invariants.violations(restored, invariants.Told(accepted, batches=sent)) == []

@@ -1,29 +1,37 @@
 """A gateway that is killed at any moment has lost nothing that it answered; a retry tells what became of the rest."""
 
+import asyncio
+import json
 import random
 import sys
 import threading
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from app.store.sqlite import CHECKPOINT_PAGES
 from tests import servers
 from tests.asking import Gateway
 from tests.faults import invariants
-from tests.faults.asking import REGISTER, SETUP, amounts, asked, items
+from tests.faults.asking import REGISTER, amounts, asked, items
+from tests.faults.test_databases_fail import Writer, _prepared
 from tests.graphql.test_idempotency import once
 from tests.servers import GatewayProcess
 
 PROGRAM = (sys.executable, "-m", "tests.faults.program")
 COMMITTED = {"K1": False, "K2": False, "K3": False, "K5": True, "K6": True}
 QUIET = {"BALANCE_GATEWAY_RUNNER": "false", "BALANCE_GATEWAY_GRAPHIQL": "false"}
+CHECKPOINTS = {"page:1": True, "page:20": True, "sync:1": True, "synced:1": True, "header:2": False, "anew:1": False}
+"""The places of K11 in a checkpoint that a commit brings about or follows, and whether that commit is done."""
+WRITES_MAX = 1_000
+KILLS = 100
+PAGE_BYTES = 4_096
 
 
 @pytest.fixture
 async def prepared_url(database_url: str) -> str:
-    gateway = Gateway(database_url)
-    (await gateway.ask(SETUP)).sound()
-    await gateway.store.close()
+    await _prepared(database_url)
     return database_url
 
 
@@ -119,3 +127,85 @@ async def test_a_kill_at_a_random_moment(prepared_url: str, tmp_path: Path, seed
         accepted.update(amounts(batch))
     await after.store.close()
     assert await invariants.violations(prepared_url, invariants.Told(accepted, batches=sent)) == []
+
+
+async def test_kills_at_a_hundred_random_moments(prepared_url: str) -> None:
+    command = (sys.executable, "-m", "tests.faults.forking_program", prepared_url, str(KILLS), "20260301")
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    written, _ = await process.communicate()
+    assert process.returncode == 0
+    told: dict[str, list[str]] = json.loads(written)
+    unknown = sorted(set(told["sent"]) - set(told["answered"]))
+    assert len(unknown) <= KILLS <= len(told["answered"])
+    sent = {prefix: items(prefix, 5) for prefix in told["sent"]}
+    accepted = {number: amount for prefix in told["answered"] for number, amount in amounts(sent[prefix]).items()}
+    batches = [amounts(batch) for batch in sent.values()]
+    assert await invariants.violations(prepared_url, invariants.Told(accepted, batches=batches)) == []
+    after = Gateway(prepared_url)
+    outcomes: Counter[tuple[str | None, bool | None]] = Counter()
+    for prefix in unknown:
+        results = (await after.ask(REGISTER, items=sent[prefix])).sound()["registerBatchAccountBalances"]["results"]
+        (outcome,) = {(each["errorCode"], each["sameContent"]) for each in results}
+        outcomes[outcome] += 1
+        accepted |= amounts(sent[prefix])
+    await after.store.close()
+    assert set(outcomes) == {(None, None), ("O005", True)}, "some kills came before the commit, some after it"
+    assert await invariants.violations(prepared_url, invariants.Told(accepted, batches=batches)) == []
+
+
+class Files:
+    """A SQLite file and its log, as they are at the moment."""
+
+    def __init__(self, url: str) -> None:
+        self._main = Path(url.removeprefix("sqlite+aiosqlite:///"))
+
+    def content(self) -> bytes:
+        return self._main.read_bytes()
+
+    def log_bytes(self) -> int:
+        """How long the log is; 0 where there is none."""
+        log = self._main.with_name(f"{self._main.name}-wal")
+        return log.stat().st_size if log.exists() else 0
+
+
+@pytest.mark.parametrize("place", CHECKPOINTS)
+async def test_a_kill_inside_a_checkpoint(sqlite_url: str, tmp_path: Path, place: str) -> None:
+    await _prepared(sqlite_url)
+    files = Files(sqlite_url)
+    before = files.content()
+    with GatewayProcess(sqlite_url, tmp_path, {**QUIET, "FAULT": f"K11 {place}"}, PROGRAM) as gateway:
+        writer = Writer(gateway, "w")
+        while writer.write() is not None:
+            assert len(writer.sent) < WRITES_MAX, "no checkpoint has come"
+        assert gateway.ended() == -9
+        assert f"reached K11 {place.partition(':')[0]}\n" in gateway.log()
+    assert files.log_bytes() > CHECKPOINT_PAGES * PAGE_BYTES
+    assert (files.content() == before) == (place == "page:1"), "the file holds some of the log"
+    assert await invariants.violations(sqlite_url, writer.told) == []
+    (cut_off,) = writer.open
+    with servers.serving(sqlite_url, tmp_path, runner="false", graphiql="false") as gateway:
+        again = asked(gateway, REGISTER, cut_off, items=items(cut_off, 2))
+        assert again is not None
+        assert ("idempotency-replayed" in again.headers) == CHECKPOINTS[place]
+        writer.go_on(gateway)
+        writer.settle()
+        assert writer.write() is not None
+    assert await invariants.violations(sqlite_url, writer.told) == []
+
+
+async def test_a_kill_before_the_log_is_removed_at_the_end(sqlite_url: str, tmp_path: Path) -> None:
+    await _prepared(sqlite_url)
+    files = Files(sqlite_url)
+    with GatewayProcess(sqlite_url, tmp_path, {**QUIET, "FAULT": "K11 remove:1"}, PROGRAM) as gateway:
+        writer = Writer(gateway, "w")
+        for _ in range(10):
+            assert writer.write() is not None
+        assert gateway.stop() == -9
+        assert "reached K11 remove\n" in gateway.log()
+    assert files.log_bytes() > 0
+    assert await invariants.violations(sqlite_url, writer.told) == []
+    with servers.serving(sqlite_url, tmp_path, runner="false", graphiql="false") as gateway:
+        writer.go_on(gateway)
+        assert writer.write() is not None
+    assert files.log_bytes() == 0
+    assert await invariants.violations(sqlite_url, writer.told) == []

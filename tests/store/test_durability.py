@@ -8,6 +8,7 @@ from typing import Any
 import asyncpg
 import pytest
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.domain.refusals import Code, Refusal
 from app.store.durability import Promise, promise_of
@@ -122,6 +123,31 @@ async def test_a_commit_that_has_begun_is_finished_though_nobody_waits(
     assert heard.is_set()
     async with store.reading(None) as reads:
         assert await reads.units() == ["kept"]
+    await store.close()
+
+
+async def test_a_work_whose_connection_can_not_be_given_back_holds_nobody_up(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where memory has ended: not even the end of its transaction can be asked for."""
+    store, close = Store(database_url), AsyncConnection.close
+
+    async def failing(_connection: AsyncConnection) -> None:
+        monkeypatch.setattr(AsyncConnection, "close", close)
+        raise MemoryError
+
+    async def act(work: Work) -> None:
+        await work.directory.add_unit("again")
+        monkeypatch.setattr(AsyncConnection, "close", failing)
+        raise ValueError
+
+    with pytest.raises(MemoryError) as kept:
+        await store.work(None, act)
+    async with asyncio.timeout(5):
+        await store.work(None, lambda work: work.directory.add_unit("again"))
+    assert isinstance(kept.value.__context__, ValueError), "what was held is still known, and holds nothing"
+    async with store.reading(None) as reads:
+        assert await reads.units() == ["again"]
     await store.close()
 
 
