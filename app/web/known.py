@@ -18,7 +18,7 @@ from app.web.guards import Fault
 from app.web.negotiation import Media
 
 HEADS_MAX = 1_000
-"""Heads that are kept."""
+"""Heads that are kept: some 20 MB where each is as long as may be, and all of it headers."""
 HEAD_BYTES_MAX = 4_096
 """Bytes of one."""
 

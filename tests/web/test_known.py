@@ -245,6 +245,7 @@ LONG = {
     "another expectation": a_post(VIEWER, "Expect: more"),
     "another protocol": a_post(VIEWER, "Upgrade: h2c"),
     "another protocol that is asked for": a_post(b"", "Upgrade: h2c", "Connection: Upgrade"),
+    "another protocol instead of a body": a_post(VIEWER, "Upgrade: h2c", "Connection: Upgrade"),
     "HTTP/1.0": a_post(line=b"POST /graphql HTTP/1.0\r\n"),
     "HTTP/1.0 that is kept alive": a_post(VIEWER, "Connection: keep-alive", line=b"POST /graphql HTTP/1.0\r\n"),
     "the last request": a_post(VIEWER, "Connection: close"),
@@ -507,6 +508,32 @@ async def test_chunks_that_look_like_a_request_are_none() -> None:
     assert len(wire.fed) == 3
 
 
+@pytest.mark.parametrize("is_short", [True, False])
+@pytest.mark.parametrize("wanted", ["h2c", "none"])
+async def test_a_body_after_another_protocol_was_asked_for_is_no_request(wanted: str, *, is_short: bool) -> None:
+    run = Answering()
+    wired = faked(run, is_short=is_short)
+    for settles in (True, False):
+        wire = await met(wired)
+        run.asked.clear()
+        wire.send(a_post(B, f"Upgrade: {wanted}", "Connection: Upgrade")[: -len(B)])
+        if settles:
+            await wired.settled(wire)
+        wire.send(B)
+        await wired.settled()
+        assert (run.asked, wire.is_closing()) == ([], True)
+        assert wire.read_all().count(b"HTTP/1.1 ") == 1
+
+
+async def test_a_connection_is_kept_when_another_protocol_was_asked_for_without_a_body() -> None:
+    wire = await met(wired := faked(Answering()))
+    await wired.answers(wire, UPGRADE)
+    assert bodies_of(await wired.answers(wire, B)) == [b"b"]
+    assert wire.fed == [UPGRADE]
+    await wired.answers(wire, UPGRADE.replace(b"Connection: ", b"Connection: close, "))
+    assert wire.is_closing()
+
+
 @pytest.mark.parametrize("cut", [1, len(LINE), A.find(b"\r\n\r\n") + 2, A.find(b"\r\n\r\n") + 4, len(A) - 10])
 async def test_a_known_request_in_pieces_is_answered(cut: int) -> None:
     run = Answering()
@@ -555,6 +582,34 @@ async def test_requests_that_come_while_one_is_answered_wait_for_it() -> None:
     assert answers.endswith(b'"message":"Not found.","extensions":{"code":"BAD_REQUEST"}}]}')
     assert len(wire.fed) == 1
     assert wire.reads
+
+
+async def test_what_is_read_while_one_is_answered_is_kept_in_its_order() -> None:
+    run = Answering()
+    wired = faked(run)
+    wire = await met(wired)
+    run.waits = True
+    wire.send(A, B, C)
+    # Whoever is worth watching is read from again, so that the end of the connection shows.
+    await turns(lambda: wire.waiting == 0)
+    assert not wire.reads
+    run.let_go.set()
+    await wired.settled(wire)
+    assert bodies_of(wire.read_all()) == [b"a", b"b", b"c"]
+
+
+async def test_what_waits_on_a_connection_that_is_dropped_is_not_run() -> None:
+    run = Answering()
+    wired = faked(run)
+    wire = await met(wired)
+    run.waits = True
+    wire.send(A, B)
+    await turns(lambda: len(run.asked) == 2)
+    run.let_go.set()
+    # The answer is made in the very turn in which the connection ends.
+    wire.abort()
+    await wired.settled(wire)
+    assert run.asked == ["a", "a"]
 
 
 async def test_two_known_requests_at_once_are_answered_in_their_order() -> None:
@@ -725,6 +780,20 @@ async def test_an_idle_connection_whose_answer_is_not_read_is_dropped() -> None:
         assert (wire.is_closing(), wire.was_aborted) == (True, is_aborted)
 
 
+async def test_a_connection_is_not_slow_while_what_it_asked_first_is_answered() -> None:
+    run = Answering()
+    wired = faked(run, limits=ConnectionLimits(head_seconds=10))
+    await met(wired)
+    run.waits = True
+    wire = wired.connected()
+    wire.send(A)
+    await turns(lambda: len(run.asked) == 2)
+    wired.watch.look(wired.state.connections, asyncio.get_running_loop().time() + 11)
+    assert not wire.is_closing()
+    run.let_go.set()
+    assert bodies_of(await wired.answers(wire)) == [b"a"]
+
+
 async def test_a_connection_that_is_one_too_many_is_refused_what_is_known() -> None:
     run = Answering()
     wired = faked(run, limits=ConnectionLimits(connections=1))
@@ -742,6 +811,43 @@ async def test_what_a_surplus_connection_asks_is_not_learnt() -> None:
     await wired.answers(wired.connected(), A)
     await wired.answers(wire, A)
     assert wire.fed == [A]
+
+
+async def test_a_known_head_is_looked_at_once_though_its_requests_come_in_pieces(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wired = faked(Answering())
+    wire = await met(wired)
+    monkeypatch.delattr(GraphQLView, "head_of")
+    assert bodies_of(await wired.answers(wire, A[:-1], A[-1:])) == [b"a"]
+    assert wire.fed == [A[:-1], A[-1:]]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        (b"transfer-encoding", b"chunked"),
+        (b"upgrade", b"websocket"),
+        (b"expect", b"100-continue"),
+        (b"idempotency-key", b"a"),
+        (b"x-request-id", b"a"),
+    ],
+)
+async def test_a_head_that_speaks_of_its_request_alone_is_not_kept_whatever_the_parser_lets_pass(
+    name: bytes, value: bytes
+) -> None:
+    known = faked(Answering()).known
+    assert known is not None
+    head, _, body = A.rpartition(b"\r\n\r\n")
+    headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]
+    headers.append((b"content-length", b"%d" % len(body)))
+    scope = {"type": "http", "http_version": "1.1", "method": "POST", "path": "/graphql", "query_string": b""}
+    scope["raw_path"] = b"/graphql"
+    odd = head + b"\r\n%b: %b\r\n\r\n" % (name, value) + body
+    known.learn(odd, {**scope, "headers": [*headers, (name, value)]})
+    assert known.find(odd) is None
+    known.learn(A, {**scope, "headers": headers})
+    assert known.find(A) is not None
 
 
 async def test_only_so_many_heads_are_kept_and_the_newest_ones() -> None:
@@ -838,7 +944,7 @@ NO_HTTP = [
     A + A[:9] + b"\0" + A[9:],
     a_post(b"0\r\n\r\n", "Transfer-Encoding: chunked"),
 ]
-UPGRADE = a_post(b"", "Upgrade: h2c", "Connection: Upgrade")
+UPGRADE = a_post(b"", "Upgrade: h2c", "Connection: Upgrade").replace(b"Content-Length: 0\r\n", b"")
 UNITS = [Unit(sent) for sent in (*PLAIN * 3, *ODD)] + [Unit(UPGRADE, is_alone=True)]
 LAST_UNITS = [Unit(sent) for sent in (b"", *LAST)] + [Unit(sent, is_alone=True) for sent in NO_HTTP]
 

@@ -145,6 +145,7 @@ class Wired:
 
     def __init__(self, app: ASGIApp, known: Known | None, limits: ConnectionLimits | None = None) -> None:
         self.app = app
+        self.known = known
         self.watch = Watch(limits or ConnectionLimits(), known)
         self.state = ServerState()
         self.state.default_headers = [(b"date", b"today")]
