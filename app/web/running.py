@@ -14,6 +14,8 @@ REQUEST_SECONDS = 30.0
 """How long a request may run."""
 LOOK_SECONDS = 0.05
 """After how long a request is worth looking whether its client is still there."""
+LEAVE_SECONDS = 0.5
+"""How long who cancels something waits for its end: what it asked may be deaf."""
 
 T = TypeVar("T")
 
@@ -89,6 +91,22 @@ class Running:
             task.cancel()
         if self._young or self._watched:
             self._timer = loop.call_later(self._look_seconds, self._look, loop)
+
+
+class Leaving:
+    """Cancels tasks that nobody waits for any more; those that don't end soon do so alone."""
+
+    def __init__(self) -> None:
+        self._all: set[asyncio.Future[list[BaseException | None]]] = set()
+
+    async def cancel(self, *tasks: asyncio.Future[None]) -> None:
+        """Cancel tasks, which have heard of it when this returns."""
+        for task in tasks:
+            task.cancel()
+        leaving = asyncio.gather(*tasks, return_exceptions=True)
+        self._all.add(leaving)
+        leaving.add_done_callback(self._all.discard)
+        await asyncio.wait({leaving}, timeout=LEAVE_SECONDS)
 
 
 async def in_time(work: Awaitable[T], seconds: float) -> T:
