@@ -172,6 +172,7 @@ def create_operations(
         is_schema_told=not settings.production,
         with_plans=settings.plans,
         shows_plans=settings.show_plans and not settings.production,
+        event_seconds=settings.request_seconds,
     )
 
 

@@ -35,16 +35,16 @@ async def _stuck(self: Store, units: Any, act: Callable[[Work], Awaitable[Any]])
     return await _work(self, units, acting)
 
 
-async def _no_record(_self: Store, *_given: Any, **_more: Any) -> None:
+async def _no_record(*_given: Any, **_more: Any) -> Any:
     """Everything is written by a work."""
 
 
-def _patient(self: Postgres, _statement_seconds: float) -> Any:
+def _patient(self: Postgres, *_given: Any) -> Any:
     return {**_session(self, 1), "statement_timeout": "0"}
 
 
 if __name__ == "__main__":
     Store.work = _stuck  # type: ignore[method-assign]
     Store.record_as_seen = _no_record  # type: ignore[method-assign]
-    Postgres._session = _patient  # type: ignore[method-assign]
+    Postgres._session = _patient  # type: ignore[method-assign,assignment]
     cli.main()
