@@ -9,6 +9,7 @@ import sqlite3
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import nullcontext, suppress
+from time import monotonic
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import aiosqlite
@@ -17,7 +18,7 @@ from sqlalchemy import Select
 from sqlalchemy.engine import Dialect as Driver
 
 from app.store.failures import RaceLost, told_of_commit, told_plainly
-from app.store.wires import END_SECONDS, Wire
+from app.store.wires import END_SECONDS, Network
 
 PREPARED_MAX = 200
 """Statements that are kept prepared on a lane."""
@@ -137,15 +138,17 @@ class PostgresLanes:
     """Lanes to PostgreSQL.
 
     arguments: asyncpg's for a connection.
+    network: what is known of the way to the server.
     """
 
-    def __init__(self, arguments: Mapping[str, Any], most: int) -> None:
+    def __init__(self, arguments: Mapping[str, Any], most: int, network: Network) -> None:
         self._arguments = arguments
+        self._network = network
         self._queue: _Queue[_PostgresLane] = _Queue(most, self._open)
 
     async def _open(self) -> _PostgresLane:
         # Without a cache of the driver's, statements would have no name, and PostgreSQL would plan them each time.
-        connection = await asyncpg.connect(**self._arguments, statement_cache_size=PREPARED_MAX, connection_class=Wire)
+        connection = await asyncpg.connect(**self._arguments, statement_cache_size=PREPARED_MAX)
         return _PostgresLane(connection, OrderedDict())
 
     async def row(self, statement: Compiled, values: Mapping[str, Any], *, writes: bool = False) -> Sequence[Any]:
@@ -171,15 +174,22 @@ class PostgresLanes:
             except BaseException as error:
                 self._left(lane, error)
                 raise
+            lane.connection.heard_at = monotonic()
             self._queue.give(lane)
         return answer
 
     async def _taken(self) -> _PostgresLane:
         """A lane that is open, as far as is known."""
+        network = self._network
         while True:
             lane = await self._queue.take()
-            if not lane.connection.is_closed():
-                return lane
+            wire = lane.connection
+            try:
+                if not wire.is_closed() and (not network.is_doubtful(wire) or await network.answers(wire)):
+                    return lane
+            except BaseException:
+                self._queue.lose()
+                raise
             self._queue.lose()
 
     async def _prepared(self, lane: _PostgresLane, sql: str) -> Any:
@@ -195,6 +205,7 @@ class PostgresLanes:
         if isinstance(error, asyncpg.PostgresError | RaceLost) and not lane.connection.is_closed():
             self._queue.give(lane)
             return
+        self._network.doubt()
         self._queue.end(self._ended(lane))
 
     async def _ended(self, lane: _PostgresLane) -> None:

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from starlette.types import Receive
 
-from app.domain.refusals import Code, Refusal
+from app.domain.refusals import Code, Refusal, outcome_unknown
 from app.web.bodies import ClientGoneError
 from app.web.operations import OutcomeUnknown
 
@@ -123,10 +123,10 @@ async def in_time(work: Awaitable[T], seconds: float) -> T:
 
 
 def _timeout(seconds: float, cancelled: BaseException | None) -> Refusal:
-    told = f"The request took longer than {seconds:g} s."
+    told = f"The request took longer than {seconds:g} s"
     if isinstance(cancelled, OutcomeUnknown):
-        told += " The outcome is unknown: look, or send it again with the same key, before it is made anew."
-    return Refusal(Code.TIMEOUT, told, limit=seconds)
+        return outcome_unknown(Code.TIMEOUT, told, limit=seconds)
+    return Refusal(Code.TIMEOUT, f"{told}.", limit=seconds)
 
 
 async def _watch(task: asyncio.Task[object], request: _Request) -> None:

@@ -10,6 +10,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 from queue import Queue
@@ -161,6 +162,11 @@ async def test_a_database_that_went_silent_holds_up_no_end(postgresql_url: str, 
         told = await asyncio.to_thread(asked, gateway, READ)
         assert told is not None
         assert told.status == 200
+        with ThreadPoolExecutor(12) as clients:  # So many connections are to be left.
+            warm = [clients.submit(asked, gateway, REGISTER, f"w-{n}", items=items(f"w-{n}", 1)) for n in range(12)]
+            for each in warm:
+                assert (await asyncio.wrap_future(each)) is not None
+        assert proxy.connections > 8
         proxy.swallow()
         before = proxy.swallowed
         questions = [(READ, None), (REGISTER, None), (REGISTER, "key")]
@@ -171,9 +177,10 @@ async def test_a_database_that_went_silent_holds_up_no_end(postgresql_url: str, 
         async with asyncio.timeout(STOP_SECONDS_MAX):
             while proxy.swallowed < before + len(questions):  # noqa: ASYNC110 - another thread tells.
                 await asyncio.sleep(0.02)
-        await _ended(gateway)
-        for each in running:
-            answer = await each
+        assert await _ended(gateway) == -signal.SIGTERM, "in order"
+        assert "Exception closing connection" not in gateway.log()
+        for question in running:
+            answer = await question
             assert answer is not None, "it is told before the end"
             assert (answer.status, answer.codes) == (503, ["UNAVAILABLE"])
         await asyncio.to_thread(streamed.read)
