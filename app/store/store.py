@@ -300,7 +300,10 @@ class Store:
 
     def _kept(self, doing: Coroutine[Any, Any, T]) -> "asyncio.Future[T]":
         """Something that goes on to its end, also where who waits for it is cancelled."""
-        task = asyncio.ensure_future(doing)
+        task = asyncio.create_task(doing)
+        current = asyncio.current_task()
+        if current is not None:
+            task.set_name(current.get_name())  # It goes on for the same.
         self._endings.add(task)
         task.add_done_callback(self._endings.discard)
         return task

@@ -18,7 +18,7 @@ from app.domain.callers import Caller
 from app.domain.numbers import JsonNumber
 from app.domain.refusals import Code, Refusal
 from app.rates import Rates
-from app.web.access import at_hand
+from app.web.access import at_hand, carry
 from app.web.operations import Answered, Asked, OutcomeUnknown
 from app.web.running import REQUEST_SECONDS
 from resolvers.context import Context
@@ -142,6 +142,7 @@ class Runner:
         made = self._lately.get(key)
         if made is None:
             made = self._lately[key] = asyncio.ensure_future(answer())
+            carry(made)
             while len(self._lately) > LATELY_MAX:
                 self._lately.popitem(last=False)
         # One listener that goes away does not cancel what others wait for.
@@ -182,6 +183,7 @@ class Runner:
         if not operation.is_mutation:
             return await self._executed(operation, variables, caller, None, ways=ways)
         writing = asyncio.ensure_future(self._written(asked, operation, variables, caller, ways))
+        carry(writing)
         self._writing.add(writing)
         writing.add_done_callback(self._writing.discard)
         try:

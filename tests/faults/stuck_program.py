@@ -1,11 +1,12 @@
-"""The gateway with a work that never ends by itself: `STUCK=loop python -m tests.faults.stuck_program serve`.
+"""The gateway with a work that is stuck: `STUCK=loop python -m tests.faults.stuck_program serve`.
 
-loop: it holds the event loop. statement: the database is at a statement without an end, which nothing breaks off.
-Either way it says that it has come there. Nothing in the gateway itself knows of this.
+loop: it holds the event loop for ever. pause: for a moment. statement: the database is at a statement without an end,
+which nothing breaks off. Each time it says that it has come there. Nothing in the gateway itself knows of this.
 """
 
 import os
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -20,6 +21,8 @@ _ENDLESS = {
     "postgresql": "SELECT pg_sleep(3600)",
 }
 
+PAUSE_SECONDS = 0.6
+
 _work, _session = Store.work, Postgres._session
 
 
@@ -29,6 +32,9 @@ async def _stuck(self: Store, units: Any, act: Callable[[Work], Awaitable[Any]])
         sys.stderr.flush()
         while os.environ["STUCK"] == "loop":
             pass
+        if os.environ["STUCK"] == "pause":
+            time.sleep(PAUSE_SECONDS)  # noqa: ASYNC251 - that is the fault.
+            return await act(work)
         await work.reads._connection.execute(text(_ENDLESS[self.dialect.name]))
         return await act(work)
 

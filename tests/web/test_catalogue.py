@@ -313,7 +313,8 @@ def test_a_row_becomes_what_it_says(outcomes: Mapping[str, Outcome], row: Row) -
 @pytest.mark.parametrize("row", ROWS, ids=[row.id for row in ROWS])
 def test_a_row_leaves_little_in_the_log_and_no_secret_anywhere(outcomes: Mapping[str, Outcome], row: Row) -> None:
     outcome = outcomes[row.id]
-    assert len(outcome.log) <= LOG_LINES
+    # Who holds a busy machine's loop is told beside.
+    assert len([line for line in outcome.log if json.loads(line)["event"] != "event_loop_held"]) <= LOG_LINES
     assert sum(map(len, outcome.log)) <= LOG_BYTES
     assert SECRET not in "".join(outcome.log)
     for line in outcome.log:
