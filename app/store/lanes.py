@@ -17,7 +17,7 @@ import asyncpg
 from sqlalchemy import Select
 from sqlalchemy.engine import Dialect as Driver
 
-from app.store.failures import RaceLost, told_of_commit, told_plainly
+from app.store.failures import Damage, RaceLost, told_of_commit, told_plainly
 from app.store.wires import END_SECONDS, Network
 
 PREPARED_MAX = 200
@@ -139,11 +139,13 @@ class PostgresLanes:
 
     arguments: asyncpg's for a connection.
     network: what is known of the way to the server.
+    damage: what is known of the database.
     """
 
-    def __init__(self, arguments: Mapping[str, Any], most: int, network: Network) -> None:
+    def __init__(self, arguments: Mapping[str, Any], most: int, network: Network, damage: Damage) -> None:
         self._arguments = arguments
         self._network = network
+        self._damage = damage
         self._queue: _Queue[_PostgresLane] = _Queue(most, self._open)
 
     async def _open(self) -> _PostgresLane:
@@ -161,10 +163,10 @@ class PostgresLanes:
 
     async def _answer(self, how: str, statement: Compiled, values: Mapping[str, Any], *, writes: bool) -> Any:
         given = statement.given(values)
-        with told_plainly():
+        with told_plainly(self._damage):
             lane = await self._taken()
             try:
-                with told_of_commit() if writes else nullcontext():
+                with told_of_commit(self._damage) if writes else nullcontext():
                     answer = await getattr(await self._prepared(lane, statement.sql), how)(*given)
             except asyncpg.InvalidCachedStatementError:
                 # A migration has changed the tables; the statement is prepared anew.
@@ -224,11 +226,20 @@ class SqliteLanes:
     """Lanes to a SQLite file, for reading alone.
 
     arguments: sqlite3's for a connection.
+    damage: what is known of the database.
     """
 
     def __init__(
-        self, file: str, arguments: Mapping[str, Any], most: int, *, pragmas: Sequence[str], seconds: float
+        self,
+        file: str,
+        arguments: Mapping[str, Any],
+        most: int,
+        damage: Damage,
+        *,
+        pragmas: Sequence[str],
+        seconds: float,
     ) -> None:
+        self._damage = damage
         self._file = file
         self._arguments = arguments
         self._pragmas = pragmas
@@ -253,7 +264,7 @@ class SqliteLanes:
 
     async def rows(self, statement: Compiled, values: Mapping[str, Any]) -> Sequence[Any]:
         given = statement.given(values)
-        with told_plainly():
+        with told_plainly(self._damage):
             connection = await self._queue.take()
             timer = asyncio.get_running_loop().call_later(self._seconds, connection._conn.interrupt)  # noqa: SLF001
             try:

@@ -33,6 +33,7 @@ from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from app.store.dialects import Page, Rows
+from app.store.failures import Damage
 from app.store.lanes import PostgresLanes
 from app.store.recording import RECORD, RECORD_ONE
 from app.store.types import Number, given_list
@@ -81,11 +82,11 @@ class Postgres:
             **({} if self._allow_async_commit else {"synchronous_commit": "on"}),
         }
 
-    def lanes(self, url: str, *, connections: int, statement_seconds: float) -> PostgresLanes:
+    def lanes(self, url: str, *, connections: int, statement_seconds: float, damage: Damage) -> PostgresLanes:
         driver: Any = create_async_engine(url).dialect
         _, given = driver.create_connect_args(make_url(url))
         session = {"server_settings": self._session(statement_seconds), **self._network.arguments(statement_seconds)}
-        return PostgresLanes({**given, **session}, connections, self._network)
+        return PostgresLanes({**given, **session}, connections, self._network, damage)
 
     def _demand_open(self, connection: Any, _record: Any, _proxy: Any) -> None:
         """Have the pool open another connection instead of one that broke, or led nowhere, while nobody used it."""

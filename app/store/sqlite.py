@@ -32,6 +32,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from app.store.dialects import Page, Rows
+from app.store.failures import Damage
 from app.store.files import Place, database_file
 from app.store.lanes import SqliteLanes
 from app.store.types import Number
@@ -85,11 +86,11 @@ class Sqlite:
         event.listen(writer.sync_engine, "engine_disposed", checkpoints.end)
         return readers, writer
 
-    def lanes(self, url: str, *, connections: int, statement_seconds: float) -> SqliteLanes:
+    def lanes(self, url: str, *, connections: int, statement_seconds: float, damage: Damage) -> SqliteLanes:
         driver: Any = create_async_engine(url).dialect
         (file,), given = driver.create_connect_args(make_url(url))
         arguments = {"uri": given.get("uri", False), "timeout": BUSY_SECONDS}
-        return SqliteLanes(file, arguments, connections, pragmas=_READING, seconds=statement_seconds)
+        return SqliteLanes(file, arguments, connections, damage, pragmas=_READING, seconds=statement_seconds)
 
     def contains(self, folded: ColumnElement[Any], text: ColumnElement[Any]) -> ColumnElement[bool]:
         return func.instr(folded, text) > 0

@@ -20,7 +20,7 @@ from app.store.balances import Balances, recorded
 from app.store.closings import Closings
 from app.store.dialects import Dialect
 from app.store.directory import Directory
-from app.store.failures import RaceLost, told_of_commit, told_plainly
+from app.store.failures import Damage, RaceLost, is_damage, told_of_commit, told_plainly
 from app.store.histories import Histories
 from app.store.idempotency import Idempotency
 from app.store.log import Log, LogReader, LogWriter
@@ -96,7 +96,10 @@ class Store:
         self._readers, self._writer = self.dialect.engines(
             url, connections=connections, statement_seconds=statement_seconds
         )
-        self._lanes = self.dialect.lanes(url, connections=connections, statement_seconds=statement_seconds)
+        self._damage = Damage()
+        self._lanes = self.dialect.lanes(
+            url, connections=connections, statement_seconds=statement_seconds, damage=self._damage
+        )
         self._answers = Answers(self.dialect, self._readers.dialect, self._lanes)
         self._standing = Standing()
         self.committed: Callable[[], None] = lambda: None
@@ -125,7 +128,7 @@ class Store:
         Raises Refusal TIMEOUT where a statement runs too long, UNAVAILABLE where the database doesn't answer.
         """
         async with self._seats:
-            with told_plainly():
+            with told_plainly(self._damage):
                 async with self._readers.connect() as connection, self._limited(connection):
                     yield Reading(connection, self.dialect, units)
 
@@ -138,10 +141,12 @@ class Store:
         often. Where the database went away during the commit, the refusal says that the outcome is unknown.
 
         Cancelled before it commits, a work leaves nothing; once it has begun to commit, it does so to the end.
+        Nothing is written any more once damage was found: that is UNAVAILABLE too.
         """
+        self._damage.refuse_writes()
         for _ in range(TRIES_MAX):
             try:
-                with told_plainly():
+                with told_plainly(self._damage):
                     return await self._worked(units, act)
             except RaceLost:
                 continue
@@ -233,6 +238,7 @@ class Store:
         """
         if self.dialect.record is None:
             return None
+        self._damage.refuse_writes()
         entries = [accepted[step.place] for step in done]
         last = {step.before.account_id: number for number, step in enumerate(done) if step.after is not None}
         moves = [False] * len(done)
@@ -292,7 +298,7 @@ class Store:
 
     async def _commit(self, connection: AsyncConnection) -> None:
         try:
-            with told_of_commit():
+            with told_of_commit(self._damage):
                 await connection.commit()
         finally:
             await connection.close()
@@ -310,10 +316,15 @@ class Store:
 
     async def problems(self) -> list[str]:
         """Why the store can't serve now; nothing where it can."""
+        if self._damage.is_known:
+            return self._damage.problems
         try:
             async with self._readers.connect() as connection:
                 revision = await connection.run_sync(revision_of)
         except (DBAPIError, OSError, PoolTimeoutError) as error:
+            if is_damage(error):
+                self._damage.seen(error)
+                return self._damage.problems
             return [f"The database does not answer: {type(error).__name__}."]
         if revision != HEAD:
             return [f"The database is at revision {revision}, not {HEAD}: run balance-gateway migrate."]
