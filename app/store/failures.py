@@ -12,12 +12,16 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from app.domain.refusals import Code, Refusal, outcome_unknown
 
+_TOO_MANY = "Too much is asked of the database at once; try again."
 _NO_ANSWER = "The database does not answer; try again."
 _TOO_LONG = "The question took too long."
 _DAMAGED = "The database is damaged."
 _CLOSED = (
     "The database is damaged: nothing is written until it is mended, or restored, and the gateway is started anew."
 )
+
+QUEUE_SECONDS = 8.0
+"""How long anybody waits for a connection that others use."""
 
 DAMAGE_SECONDS = 60.0
 """How long nothing more is logged of damage after a line; the next one says how many were left out."""
@@ -80,13 +84,17 @@ class Damage:
         _log.error("database_damaged", reason=str(reason)[:200], left_out=left_out)
 
 
+def too_many() -> Refusal:
+    return Refusal(Code.UNAVAILABLE, _TOO_MANY)
+
+
 @contextmanager
 def told_plainly(damage: Damage) -> Iterator[None]:
     """Turn a driver's errors into RaceLost or a Refusal; what is our own mistake stays as it is."""
     try:
         yield
     except PoolTimeoutError as error:
-        raise Refusal(Code.UNAVAILABLE, "Too much is asked of the database at once; try again.") from error
+        raise too_many() from error
     except DBAPIError as error:
         plain = _damaged(damage, error.orig) if is_damage(error) else _plain(error)
         if plain is None:

@@ -17,6 +17,7 @@ import asyncpg
 from sqlalchemy import Select
 from sqlalchemy.engine import Dialect as Driver
 
+from app.store import failures
 from app.store.failures import Damage, RaceLost, told_of_commit, told_plainly
 from app.store.wires import END_SECONDS, Network
 
@@ -92,10 +93,13 @@ class _Queue(Generic[C]):
             waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.append(waiting)
             try:
-                await waiting
-            except asyncio.CancelledError:
+                async with asyncio.timeout(failures.QUEUE_SECONDS):
+                    await waiting
+            except (asyncio.CancelledError, TimeoutError) as error:
                 if not waiting.cancelled():
                     self._wake()  # It was this one's turn.
+                if isinstance(error, TimeoutError):
+                    raise failures.too_many() from None
                 raise
         return self._free.pop()
 

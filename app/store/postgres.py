@@ -32,6 +32,7 @@ from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from app.store import failures
 from app.store.dialects import Page, Rows
 from app.store.failures import Damage
 from app.store.lanes import PostgresLanes
@@ -39,7 +40,8 @@ from app.store.recording import RECORD, RECORD_ONE
 from app.store.types import Number, given_list
 from app.store.wires import Network
 
-LOCK_SECONDS = 10
+LOCK_SECONDS = 8
+"""How long a lock is waited for: less than a statement may take, so that it is known what took so long."""
 IDLE_SECONDS = 8
 """How long a process keeps its locks that was stopped in the middle of a transaction, or whose network forgot it."""
 
@@ -63,7 +65,14 @@ class Postgres:
         """
         given = {"server_settings": self._session(statement_seconds), **self._network.arguments(statement_seconds)}
         # The one used last is used next, so few stay warm, and few are to be found dead.
-        works = create_async_engine(url, pool_size=connections, max_overflow=0, pool_use_lifo=True, connect_args=given)
+        works = create_async_engine(
+            url,
+            pool_size=connections,
+            max_overflow=0,
+            pool_timeout=failures.QUEUE_SECONDS,
+            pool_use_lifo=True,
+            connect_args=given,
+        )
         event.listen(works.sync_engine, "checkout", self._demand_open)
         event.listen(works.sync_engine, "checkin", _heard)
         event.listen(works.sync_engine, "invalidate", lambda *_broken: self._network.doubt())
