@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from datetime import timedelta
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
+from app.runner import Runner
 from app.store import failures, postgres, sqlite
 from app.store.store import Store
 from tests.asking import Gateway
@@ -27,9 +29,11 @@ from tests.servers import GatewayProcess, serving
 QUIET = {"runner": "false", "graphiql": "false"}
 WRITERS, ROUNDS = 64, 20
 SLOW = 500
+DIVISIONS = 150
 NORMAL_SECONDS_MAX = 2.0
 """Ten times what a normal client may wait among slow ones: two cores serve all that runs here."""
 GRACE_SECONDS = 5.0
+CONTRACTOR = 'mutation { createContractor(input: {name: "B", isVendor: true}) { contractor { id } } }'
 ACCOUNT = """mutation ($name: String!) { createAccount(input: {name: $name, externalId: $name,
   contractorId: "contractor_1"}) { userErrors { message } } }"""
 
@@ -141,9 +145,8 @@ async def test_who_waits_for_a_connection_too_long_is_told_so(
         lanes._queue.give(lane)
     assert (await gateway.ask(READ)).sound()["account"]["balance"] == "0"
     held = [await store._writer.connect() for _ in range(1 if store.dialect.name == "sqlite" else 2)]
-    answer = await gateway.ask(
-        'mutation { createContractor(input: {name: "B", isVendor: true}) { contractor { id } } }'
-    )
+    async with asyncio.timeout(GRACE_SECONDS):
+        answer = await gateway.ask(CONTRACTOR)
     assert answer.codes == ["UNAVAILABLE"]
     assert answer.errors[0]["message"] == "Too much is asked of the database at once; try again."
     for connection in held:
@@ -232,3 +235,28 @@ def _waits(gateway: GatewayProcess, body: bytes, count: int) -> Iterator[float]:
             with client.getresponse() as response:
                 assert json.load(response)["data"]["account"]["balance"] == "0"
         yield time.monotonic() - begun
+
+
+DIVISION = """mutation ($code: String!) { createDivision(input: {code: $code}) { userErrors { message } }
+  createAccountBalanceHistoryConfig(input: {divisionCode: $code, cycleClosingTime: "12:00:00", cycleEventDelay: 5}) {
+    userErrors { message } } }"""
+
+
+async def test_divisions_that_all_close_at_one_instant_hold_nobody_up(database_url: str) -> None:
+    gateway = Gateway(database_url)
+    (await gateway.ask(SETUP)).sound()
+    for number in range(DIVISIONS):
+        (await gateway.ask(DIVISION, code=f"D{number}")).sound()
+    gateway.now += timedelta(days=1, minutes=6)
+    runner = Runner(gateway.store, clock=lambda: gateway.now, retention=timedelta(days=30), dispatcher=None)
+    closing = asyncio.ensure_future(runner.tick())
+    waits = []
+    while not closing.done():
+        begun = time.monotonic()
+        (await gateway.ask(READ)).sound()
+        waits.append(time.monotonic() - begun)
+    assert await closing == DIVISIONS
+    assert len(waits) > 10
+    assert max(waits) < NORMAL_SECONDS_MAX
+    await gateway.store.close()
+    assert await invariants.violations(database_url) == []

@@ -408,3 +408,15 @@ async def test_an_answer_to_an_event_that_failed_is_kept_for_nobody(bank: Gatewa
     assert json.loads(await anext(other)) == {"data": {"balanceCreated": answer}}
     for each in (one, other):
         await each.aclose()
+
+
+async def test_a_subscriber_that_goes_away_is_no_listener_any_more(bank: Gateway) -> None:
+    coming: Any = await bank.subscribe(Asked(FOLLOW, {}, None, {}), LOCAL, mutations=False)
+    waiting = asyncio.ensure_future(anext(coming))
+    async with asyncio.timeout(10):
+        while not bank.feed.listeners:  # noqa: ASYNC110 - a feed tells nobody that somebody listens.
+            await asyncio.sleep(0.01)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    await coming.aclose()
+    assert bank.feed.listeners == 0
