@@ -294,16 +294,9 @@ def _prepare_reader(connection: Any, _record: Any) -> None:
 def _prepare_writer(connection: Any, _record: Any) -> None:
     # The driver begins transactions by itself, and too late: SQLAlchemy's "begin" does it here.
     connection.isolation_level = None
-    _pragmas(
-        connection,
-        "journal_mode=WAL",
-        "synchronous=FULL",
-        "foreign_keys=ON",
-        "wal_autocheckpoint=0",
-        "cache_size=-65536",
-        # What a log grew to, it is cut to when it is used anew.
-        f"journal_size_limit={LOG_BYTES_MAX}",
-    )
+    pragmas = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "wal_autocheckpoint=0", "cache_size=-65536")
+    # What a log grew to, it is cut to when it is used anew.
+    _pragmas(connection, *pragmas, f"journal_size_limit={LOG_BYTES_MAX}")
 
 
 def _pragmas(connection: Any, *pragmas: str) -> None:

@@ -145,12 +145,14 @@ async def test_who_waits_for_a_connection_too_long_is_told_so(
         lanes._queue.give(lane)
     assert (await gateway.ask(READ)).sound()["account"]["balance"] == "0"
     held = [await store._writer.connect() for _ in range(1 if store.dialect.name == "sqlite" else 2)]
-    async with asyncio.timeout(GRACE_SECONDS):
-        answer = await gateway.ask(CONTRACTOR)
+    try:
+        async with asyncio.timeout(GRACE_SECONDS):
+            answer = await gateway.ask(CONTRACTOR)
+    finally:
+        for connection in held:
+            await connection.close()
     assert answer.codes == ["UNAVAILABLE"]
     assert answer.errors[0]["message"] == "Too much is asked of the database at once; try again."
-    for connection in held:
-        await connection.close()
     (await gateway.ask(REGISTER, items=items("n", 1))).sound()
     await store.close()
 
