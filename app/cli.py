@@ -7,6 +7,7 @@ import socket
 import sys
 from contextlib import suppress
 from datetime import UTC, datetime
+from types import FrameType
 from typing import Annotated, Any, NoReturn
 
 import structlog
@@ -182,8 +183,10 @@ async def _lost(settings: Settings) -> int:
 
 
 async def _run(settings: Settings, *, once: bool) -> None:
+    from app.ending import SPARE_SECONDS, LastMoment  # noqa: PLC0415
     from app.main import by_itself, open_store  # noqa: PLC0415
 
+    last_moment = LastMoment(SPARE_SECONDS)
     await _bring_up(settings)
     store = open_store(settings)
     try:
@@ -192,8 +195,13 @@ async def _run(settings: Settings, *, once: bool) -> None:
                 await itself.once()
                 return
             running = asyncio.ensure_future(itself.run())
+
+            def stop() -> None:
+                last_moment.begin()
+                running.cancel()
+
             for number in (signal.SIGTERM, signal.SIGINT):
-                asyncio.get_running_loop().add_signal_handler(number, running.cancel)
+                asyncio.get_running_loop().add_signal_handler(number, stop)
             typer.echo("The runner runs.")
             with suppress(asyncio.CancelledError):
                 await running
@@ -266,11 +274,13 @@ async def _fill(settings: Settings, accounts: int, days: int) -> bool:
 def _listen(settings: Settings) -> None:
     import uvicorn  # noqa: PLC0415
 
+    from app.ending import SPARE_SECONDS, LastMoment  # noqa: PLC0415
     from app.main import connection_limits, create_app  # noqa: PLC0415
     from app.web.connections import LOOK_SECONDS, Watch, make_room  # noqa: PLC0415
 
     application = create_app(settings)
     watch = Watch(connection_limits(settings), application.known)
+    last_moment = LastMoment(settings.stop_seconds + SPARE_SECONDS)
     make_room(settings.connections_max)
     # What is there from the start stays; a look at all of it for garbage would hold the event loop for 40 ms.
     gc.collect()
@@ -279,7 +289,11 @@ def _listen(settings: Settings) -> None:
     gc.set_threshold(50_000, 20, 50)
 
     class Server(uvicorn.Server):
-        """Ends what would last for ever before it waits for what is still running."""
+        """Ends what would last for ever before it waits for what is still running, and itself in time."""
+
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            last_moment.begin()
+            super().handle_exit(sig, frame)
 
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
             await application.end_streams()
@@ -302,7 +316,7 @@ def _listen(settings: Settings) -> None:
         server_header=False,
         proxy_headers=False,
         http=watch.protocol,
-        timeout_graceful_shutdown=12,
+        timeout_graceful_shutdown=settings.stop_seconds,
         ws="websockets-sansio",
         ws_max_size=settings.socket_message_max,
         ws_ping_interval=None,

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from types import CodeType
 from typing import Any, BinaryIO
 
 import structlog
@@ -165,11 +166,21 @@ def _frames(error: BaseException) -> list[str]:
 
 
 def _calls(error: BaseException) -> Iterator[str]:
-    place = error.__traceback__
-    while place is not None:
-        code = place.tb_frame.f_code
-        yield f"{_short(code.co_filename)}:{place.tb_lineno} {code.co_name}"
-        place = place.tb_next
+    step = error.__traceback__
+    while step is not None:
+        code = step.tb_frame.f_code
+        yield place(code, step.tb_lineno)
+        step = step.tb_next
+
+
+def is_ours(code: CodeType) -> bool:
+    """Whether a function is of this program."""
+    return _short(code.co_filename).startswith(_OURS)
+
+
+def place(code: CodeType, line: int) -> str:
+    """Where in this program something runs."""
+    return f"{_short(code.co_filename)}:{line} {code.co_name}"
 
 
 def _short(file: str) -> str:

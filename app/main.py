@@ -18,6 +18,7 @@ from app.dispatch import Dispatcher
 from app.domain.balances import BatchRules
 from app.domain.callers import Caller
 from app.feed import Feed
+from app.heartbeat import Heartbeat
 from app.rates import COST_PER_MINUTE, REQUESTS_PER_MINUTE, Allowance, Rates
 from app.settings import Settings
 from app.store.signals import Signals
@@ -174,6 +175,7 @@ def create_operations(
         is_schema_told=not settings.production,
         with_plans=settings.plans,
         shows_plans=settings.show_plans and not settings.production,
+        event_seconds=settings.request_seconds,
     )
 
 
@@ -282,18 +284,19 @@ def create_app(settings: Settings, clock: Clock = _now) -> Application:
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         asyncio.get_running_loop().set_default_executor(standing_ready(THREADS, "works"))
-        async with by_itself(settings, store, wake=feed.wake, clock=clock) as itself:
-            tasks = [asyncio.create_task(feed.run())]
-            if rates is not None:
-                tasks.append(asyncio.create_task(rates.run()))
-            if settings.runner:
-                tasks.append(asyncio.create_task(itself.run()))
-            try:
-                yield
-            finally:
-                await operations.finish()
-                await _ended(tasks)
-        await store.close()
+        with Heartbeat().beating():
+            async with by_itself(settings, store, wake=feed.wake, clock=clock) as itself:
+                tasks = [asyncio.create_task(feed.run())]
+                if rates is not None:
+                    tasks.append(asyncio.create_task(rates.run()))
+                if settings.runner:
+                    tasks.append(asyncio.create_task(itself.run()))
+                try:
+                    yield
+                finally:
+                    await operations.finish()
+                    await _ended(tasks)
+            await store.close()
 
     files = [Route("/graphql/schema.graphql", schema_file), *assets] if is_open else []
     rest = Starlette(routes=files, lifespan=lifespan)

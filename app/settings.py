@@ -57,6 +57,7 @@ class Settings(BaseSettings):
     requests_per_minute: Annotated[int, Field(ge=0)] | None = None
     cost_per_minute: Annotated[int, Field(ge=0)] | None = None
     request_seconds: Annotated[float, Field(gt=0, le=3_600)] = 30.0
+    stop_seconds: Annotated[int, Field(ge=0, le=3_600)] = 12
     connections_max: Annotated[int, Field(ge=1, le=1_000_000)] = 2_000
     head_seconds: Annotated[float, Field(gt=0, le=3_600)] = 10.0
     write_seconds: Annotated[float, Field(gt=0, le=3_600)] = 30.0

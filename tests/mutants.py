@@ -34,6 +34,7 @@ STORE = ("tests/store/test_store.py",)
 CONCURRENCY = ("tests/graphql/test_concurrency.py",)
 CYCLES = ("tests/domain/test_cycles.py", "tests/domain/test_histories.py")
 CLOSINGS = ("tests/store/test_closings.py",)
+NETWORKS = ("tests/faults/test_networks_fail.py",)
 ACCESS = ("tests/web/test_access.py",)
 TOKENS = ("tests/web/test_auth.py",)
 
@@ -54,6 +55,48 @@ MUTANTS = (
         '"synchronous=FULL", "foreign_keys=ON"',
         '"synchronous=FULL", "foreign_keys=OFF"',
         STORE,
+    ),
+    Mutant(
+        "the end of the process has no last moment",
+        "app/cli.py",
+        "            last_moment.begin()\n            super().handle_exit",
+        "            super().handle_exit",
+        ("tests/faults/test_stops.py",),
+    ),
+    Mutant(
+        "an answer is waited for for ever",
+        "app/store/wires.py",
+        '            "command_timeout": statement_seconds + ANSWER_SECONDS,\n',
+        "",
+        NETWORKS,
+    ),
+    Mutant(
+        "a connection that may lead nowhere is used unasked",
+        "app/store/postgres.py",
+        "network.is_doubtful(wire) and not",
+        "False and not",
+        NETWORKS,
+    ),
+    Mutant(
+        "a transaction that nobody carries on keeps its locks",
+        "app/store/postgres.py",
+        "IDLE_SECONDS = 8",
+        "IDLE_SECONDS = 60",
+        NETWORKS,
+    ),
+    Mutant(
+        "damage closes nothing",
+        "app/store/failures.py",
+        "        self.is_known = True",
+        "        self.is_known = False",
+        ("tests/faults/test_disks.py",),
+    ),
+    Mutant(
+        "the answer to an event has no deadline",
+        "schema/execution/run.py",
+        "timeout=self._event_seconds",
+        "timeout=None",
+        ("tests/graphql/test_events.py",),
     ),
     Mutant(
         "an object of another unit is found by its id",

@@ -49,12 +49,12 @@ class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not an error o
         self.extensions = extensions
 
 
-def outcome_unknown(code: Code, why: str) -> Refusal:
+def outcome_unknown(code: Code, why: str, **extensions: Any) -> Refusal:
     """A write that was perhaps done and perhaps not: how the client finds out."""
     message = (
         f"{why}: whether this was done is unknown. Ask again with the same Idempotency-Key or communicationNumber."
     )
-    return Refusal(code, message, outcome="unknown")
+    return Refusal(code, message, outcome="unknown", **extensions)
 
 
 class UserErrorCode(StrEnum):

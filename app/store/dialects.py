@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from sqlalchemy import ColumnElement, FromClause, Select, Table
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from app.store.failures import Damage
 from app.store.lanes import Lanes
 from app.store.recording import Recordings
 
@@ -25,7 +26,7 @@ class Dialect(Protocol):
         """An engine for readings (each statement by itself) and one for works (each a transaction)."""
         ...
 
-    def lanes(self, url: str, *, connections: int, statement_seconds: float) -> Lanes:
+    def lanes(self, url: str, *, connections: int, statement_seconds: float, damage: Damage) -> Lanes:
         """Plain connections for statements that read."""
         ...
 

@@ -1,6 +1,7 @@
 """What a database's failures mean to whoever asked."""
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,9 +12,19 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from app.domain.refusals import Code, Refusal, outcome_unknown
 
+_TOO_MANY = "Too much is asked of the database at once; try again."
 _NO_ANSWER = "The database does not answer; try again."
 _TOO_LONG = "The question took too long."
 _DAMAGED = "The database is damaged."
+_CLOSED = (
+    "The database is damaged: nothing is written until it is mended, or restored, and the gateway is started anew."
+)
+
+QUEUE_SECONDS = 8.0
+"""How long anybody waits for a connection that others use."""
+
+DAMAGE_SECONDS = 60.0
+"""How long nothing more is logged of damage after a line; the next one says how many were left out."""
 
 _CANCELLED = {"57014"}
 _RACES = {"40001", "40P01", "23505"}
@@ -41,25 +52,61 @@ class RaceLost(Exception):  # noqa: N818 - expected, and answered by doing it ag
     """Another transaction was quicker, or the connection broke before the commit; the work can be done again."""
 
 
+class Damage:
+    """Whether a database was found damaged, by any statement of this process.
+
+    What is written beside damage may be decided by what is no more what was written. So nothing is, from then on.
+    """
+
+    def __init__(self) -> None:
+        self.is_known = False
+        self._told_at = -DAMAGE_SECONDS
+        self._left_out = 0
+
+    @property
+    def problems(self) -> list[str]:
+        """What keeps the database from being written to."""
+        return [_CLOSED] if self.is_known else []
+
+    def refuse_writes(self) -> None:
+        """Raise Refusal where damage is known."""
+        if self.is_known:
+            raise Refusal(Code.UNAVAILABLE, _CLOSED)
+
+    def seen(self, reason: object) -> None:
+        """Who operates it must know; who asks can but wait for that."""
+        self.is_known = True
+        now = time.monotonic()
+        if now - self._told_at < DAMAGE_SECONDS:
+            self._left_out += 1
+            return
+        self._told_at, left_out, self._left_out = now, self._left_out, 0
+        _log.error("database_damaged", reason=str(reason)[:200], left_out=left_out)
+
+
+def too_many() -> Refusal:
+    return Refusal(Code.UNAVAILABLE, _TOO_MANY)
+
+
 @contextmanager
-def told_plainly() -> Iterator[None]:
+def told_plainly(damage: Damage) -> Iterator[None]:
     """Turn a driver's errors into RaceLost or a Refusal; what is our own mistake stays as it is."""
     try:
         yield
     except PoolTimeoutError as error:
-        raise Refusal(Code.UNAVAILABLE, "Too much is asked of the database at once; try again.") from error
+        raise too_many() from error
     except DBAPIError as error:
-        plain = _plain(error)
+        plain = _damaged(damage, error.orig) if is_damage(error) else _plain(error)
         if plain is None:
             raise
         raise plain from error
     except asyncpg.PostgresError as error:
-        plain = _damaged(error) if is_damage(error) else _plain_postgres(str(error.sqlstate), is_lost=False)
+        plain = _damaged(damage, error) if is_damage(error) else _plain_postgres(str(error.sqlstate), is_lost=False)
         if plain is None:
             raise
         raise plain from error
     except sqlite3.Error as error:
-        plain = _damaged(error) if is_damage(error) else _plain_sqlite(error, is_lost=False)
+        plain = _damaged(damage, error) if is_damage(error) else _plain_sqlite(error, is_lost=False)
         if plain is None:
             raise
         raise plain from error
@@ -70,15 +117,19 @@ def told_plainly() -> Iterator[None]:
 
 
 @contextmanager
-def told_of_commit() -> Iterator[None]:
+def told_of_commit(damage: Damage) -> Iterator[None]:
     """Turn a failed commit into a Refusal that says that its outcome is unknown, unless it is sure that it failed."""
     try:
         yield
     except DBAPIError as error:
+        if is_damage(error):
+            raise _unknown_by_damage(damage, error.orig) from error
         if _is_unknown(error):
             raise _unknown() from error
         raise
     except asyncpg.PostgresError as error:
+        if is_damage(error):
+            raise _unknown_by_damage(damage, error) from error
         state = str(error.sqlstate)
         if state[:2] in _GONE and state not in _CANCELLED:
             raise _unknown() from error
@@ -89,6 +140,11 @@ def told_of_commit() -> Iterator[None]:
 
 def _unknown() -> Refusal:
     return outcome_unknown(Code.UNAVAILABLE, "The database went away while it committed")
+
+
+def _unknown_by_damage(damage: Damage, reason: object) -> Refusal:
+    damage.seen(reason)
+    return outcome_unknown(Code.UNAVAILABLE, "The database was found damaged while it committed")
 
 
 def _is_unknown(error: DBAPIError) -> bool:
@@ -113,15 +169,12 @@ def is_damage(error: BaseException | None) -> bool:
     return getattr(error, "sqlstate", None) in _UNSOUND or (code is not None and code & 0xFF in _SQLITE_UNSOUND)
 
 
-def _damaged(reason: object) -> Refusal:
-    """Who operates it must know; who asks can but wait for that."""
-    _log.error("database_damaged", reason=str(reason)[:200])
+def _damaged(damage: Damage, reason: object) -> Refusal:
+    damage.seen(reason)
     return Refusal(Code.UNAVAILABLE, _DAMAGED)
 
 
 def _plain(error: DBAPIError) -> Exception | None:
-    if is_damage(error):
-        return _damaged(error.orig)
     state = getattr(error.orig, "sqlstate", None)
     if state is None:
         return None if error.orig is None else _plain_sqlite(error.orig, is_lost=error.connection_invalidated)

@@ -9,6 +9,7 @@ import sqlite3
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import nullcontext, suppress
+from time import monotonic
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import aiosqlite
@@ -16,8 +17,9 @@ import asyncpg
 from sqlalchemy import Select
 from sqlalchemy.engine import Dialect as Driver
 
-from app.store.failures import RaceLost, told_of_commit, told_plainly
-from app.store.wires import END_SECONDS, Wire
+from app.store import failures
+from app.store.failures import Damage, RaceLost, told_of_commit, told_plainly
+from app.store.wires import END_SECONDS, Network
 
 PREPARED_MAX = 200
 """Statements that are kept prepared on a lane."""
@@ -91,10 +93,13 @@ class _Queue(Generic[C]):
             waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.append(waiting)
             try:
-                await waiting
-            except asyncio.CancelledError:
+                async with asyncio.timeout(failures.QUEUE_SECONDS):
+                    await waiting
+            except (asyncio.CancelledError, TimeoutError) as error:
                 if not waiting.cancelled():
                     self._wake()  # It was this one's turn.
+                if isinstance(error, TimeoutError):
+                    raise failures.too_many() from None
                 raise
         return self._free.pop()
 
@@ -137,15 +142,19 @@ class PostgresLanes:
     """Lanes to PostgreSQL.
 
     arguments: asyncpg's for a connection.
+    network: what is known of the way to the server.
+    damage: what is known of the database.
     """
 
-    def __init__(self, arguments: Mapping[str, Any], most: int) -> None:
+    def __init__(self, arguments: Mapping[str, Any], most: int, network: Network, damage: Damage) -> None:
         self._arguments = arguments
+        self._network = network
+        self._damage = damage
         self._queue: _Queue[_PostgresLane] = _Queue(most, self._open)
 
     async def _open(self) -> _PostgresLane:
         # Without a cache of the driver's, statements would have no name, and PostgreSQL would plan them each time.
-        connection = await asyncpg.connect(**self._arguments, statement_cache_size=PREPARED_MAX, connection_class=Wire)
+        connection = await asyncpg.connect(**self._arguments, statement_cache_size=PREPARED_MAX)
         return _PostgresLane(connection, OrderedDict())
 
     async def row(self, statement: Compiled, values: Mapping[str, Any], *, writes: bool = False) -> Sequence[Any]:
@@ -158,10 +167,10 @@ class PostgresLanes:
 
     async def _answer(self, how: str, statement: Compiled, values: Mapping[str, Any], *, writes: bool) -> Any:
         given = statement.given(values)
-        with told_plainly():
+        with told_plainly(self._damage):
             lane = await self._taken()
             try:
-                with told_of_commit() if writes else nullcontext():
+                with told_of_commit(self._damage) if writes else nullcontext():
                     answer = await getattr(await self._prepared(lane, statement.sql), how)(*given)
             except asyncpg.InvalidCachedStatementError:
                 # A migration has changed the tables; the statement is prepared anew.
@@ -171,15 +180,22 @@ class PostgresLanes:
             except BaseException as error:
                 self._left(lane, error)
                 raise
+            lane.connection.heard_at = monotonic()
             self._queue.give(lane)
         return answer
 
     async def _taken(self) -> _PostgresLane:
         """A lane that is open, as far as is known."""
+        network = self._network
         while True:
             lane = await self._queue.take()
-            if not lane.connection.is_closed():
-                return lane
+            wire = lane.connection
+            try:
+                if not wire.is_closed() and (not network.is_doubtful(wire) or await network.answers(wire)):
+                    return lane
+            except BaseException:
+                self._queue.lose()
+                raise
             self._queue.lose()
 
     async def _prepared(self, lane: _PostgresLane, sql: str) -> Any:
@@ -195,6 +211,7 @@ class PostgresLanes:
         if isinstance(error, asyncpg.PostgresError | RaceLost) and not lane.connection.is_closed():
             self._queue.give(lane)
             return
+        self._network.doubt()
         self._queue.end(self._ended(lane))
 
     async def _ended(self, lane: _PostgresLane) -> None:
@@ -213,11 +230,20 @@ class SqliteLanes:
     """Lanes to a SQLite file, for reading alone.
 
     arguments: sqlite3's for a connection.
+    damage: what is known of the database.
     """
 
     def __init__(
-        self, file: str, arguments: Mapping[str, Any], most: int, *, pragmas: Sequence[str], seconds: float
+        self,
+        file: str,
+        arguments: Mapping[str, Any],
+        most: int,
+        damage: Damage,
+        *,
+        pragmas: Sequence[str],
+        seconds: float,
     ) -> None:
+        self._damage = damage
         self._file = file
         self._arguments = arguments
         self._pragmas = pragmas
@@ -242,7 +268,7 @@ class SqliteLanes:
 
     async def rows(self, statement: Compiled, values: Mapping[str, Any]) -> Sequence[Any]:
         given = statement.given(values)
-        with told_plainly():
+        with told_plainly(self._damage):
             connection = await self._queue.take()
             timer = asyncio.get_running_loop().call_later(self._seconds, connection._conn.interrupt)  # noqa: SLF001
             try:

@@ -1,6 +1,7 @@
 """PostgreSQL: any number of gateways on one database."""
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -31,17 +32,20 @@ from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from app.store import failures
 from app.store.dialects import Page, Rows
+from app.store.failures import Damage
 from app.store.lanes import PostgresLanes
 from app.store.recording import RECORDINGS
 from app.store.types import Number, given_list
-from app.store.wires import Wire
+from app.store.wires import Network
 
 APPLICATION = "balance-gateway"
 """By what name PostgreSQL knows the gateway's sessions."""
-LOCK_SECONDS = 10
-IDLE_SECONDS = 60
-"""How long a process that was stopped in the middle of a transaction keeps its locks."""
+LOCK_SECONDS = 8
+"""How long a lock is waited for: less than a statement may take, so that it is known what took so long."""
+IDLE_SECONDS = 8
+"""How long a process keeps its locks that was stopped in the middle of a transaction, or whose network forgot it."""
 
 
 class Postgres:
@@ -54,15 +58,26 @@ class Postgres:
     def __init__(self, *, allow_async_commit: bool = False) -> None:
         self._horizon = Horizon()
         self._allow_async_commit = allow_async_commit
+        self._network = Network()
 
     def engines(self, url: str, *, connections: int, statement_seconds: float) -> tuple[AsyncEngine, AsyncEngine]:
         """One pool; readings run each statement by itself, works in transactions.
 
         Whatever the server, the role or the database is set to, a commit is on the disk before it is answered.
         """
-        given = {"server_settings": self._session(statement_seconds), "connection_class": Wire}
-        works = create_async_engine(url, pool_size=connections, max_overflow=0, connect_args=given)
-        event.listen(works.sync_engine, "checkout", _demand_open)
+        given = {"server_settings": self._session(statement_seconds), **self._network.arguments(statement_seconds)}
+        # The one used last is used next, so few stay warm, and few are to be found dead.
+        works = create_async_engine(
+            url,
+            pool_size=connections,
+            max_overflow=0,
+            pool_timeout=failures.QUEUE_SECONDS,
+            pool_use_lifo=True,
+            connect_args=given,
+        )
+        event.listen(works.sync_engine, "checkout", self._demand_open)
+        event.listen(works.sync_engine, "checkin", _heard)
+        event.listen(works.sync_engine, "invalidate", lambda *_broken: self._network.doubt())
         return works.execution_options(isolation_level="AUTOCOMMIT"), works
 
     def _session(self, statement_seconds: float) -> Mapping[str, str]:
@@ -78,10 +93,17 @@ class Postgres:
             **({} if self._allow_async_commit else {"synchronous_commit": "on"}),
         }
 
-    def lanes(self, url: str, *, connections: int, statement_seconds: float) -> PostgresLanes:
+    def lanes(self, url: str, *, connections: int, statement_seconds: float, damage: Damage) -> PostgresLanes:
         driver: Any = create_async_engine(url).dialect
         _, given = driver.create_connect_args(make_url(url))
-        return PostgresLanes({**given, "server_settings": self._session(statement_seconds)}, connections)
+        session = {"server_settings": self._session(statement_seconds), **self._network.arguments(statement_seconds)}
+        return PostgresLanes({**given, **session}, connections, self._network, damage)
+
+    def _demand_open(self, connection: Any, _record: Any, _proxy: Any) -> None:
+        """Have the pool open another connection instead of one that broke, or led nowhere, while nobody used it."""
+        wire, network = connection.driver_connection, self._network
+        if wire.is_closed() or (network.is_doubtful(wire) and not connection.run_async(network.answers)):
+            raise DisconnectionError
 
     def contains(self, folded: ColumnElement[Any], text: ColumnElement[Any]) -> ColumnElement[bool]:
         return func.strpos(folded, text) > 0
@@ -183,10 +205,10 @@ class Postgres:
         await connection.execute(update(table).where(table.c[key] == given.c[key]).values(changes))
 
 
-def _demand_open(connection: Any, _record: Any, _proxy: Any) -> None:
-    """Have the pool open another connection instead of one that broke while nobody used it."""
-    if connection.driver_connection.is_closed():
-        raise DisconnectionError
+def _heard(connection: Any, _record: Any) -> None:
+    """A connection comes back, and has answered; None comes of one that broke."""
+    if connection is not None:
+        connection.driver_connection.heard_at = time.monotonic()
 
 
 def _exact_text(units: ColumnElement[Any]) -> ColumnElement[str]:

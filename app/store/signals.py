@@ -14,7 +14,7 @@ import asyncpg
 import structlog
 from sqlalchemy import make_url
 
-from app.store.wires import Wire
+from app.store.wires import ANSWER_SECONDS, CONNECT_SECONDS, Wire
 
 CHANNEL = "balance_gateway"
 AGAIN_SECONDS = 2.0
@@ -47,7 +47,13 @@ class Signals:
 
     async def _connected(self) -> None:
         settings = {"application_name": "balance-gateway signals"}
-        connection: Any = await asyncpg.connect(self._dsn, server_settings=settings, connection_class=Wire)
+        connection: Any = await asyncpg.connect(
+            self._dsn,
+            server_settings=settings,
+            connection_class=Wire,
+            timeout=CONNECT_SECONDS,
+            command_timeout=ANSWER_SECONDS,
+        )
         lost = asyncio.Event()
         try:
 

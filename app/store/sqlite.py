@@ -2,9 +2,12 @@
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+import structlog
 from sqlalchemy import (
     ColumnElement,
     ExceptionContext,
@@ -31,16 +34,28 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
+from app.store import failures
 from app.store.dialects import Page, Rows
+from app.store.failures import Damage
 from app.store.files import Place, database_file
 from app.store.lanes import SqliteLanes
 from app.store.types import Number
 
-BUSY_SECONDS = 30
-"""How long a writer waits for one of another process; writers of this process queue before they ask."""
+BUSY_SECONDS = 8
+"""How long a writer waits for one of another process."""
+
+WRITERS_SECONDS = 30
+"""How long writers of this process wait for each other, before they ask."""
+
+LOG_BYTES_MAX = 64_000_000
+"""Bytes of the write-ahead log above which somebody else keeps it from being used anew."""
+LOG_TELL_SECONDS = 60.0
 
 CHECKPOINT_PAGES = 1_000
 """After how many pages of the log they are brought into the file."""
+
+
+_log = structlog.get_logger("balance_gateway")
 
 
 class Sqlite:
@@ -65,6 +80,7 @@ class Sqlite:
             poolclass=AsyncAdaptedQueuePool,
             pool_size=connections,
             max_overflow=0,
+            pool_timeout=failures.QUEUE_SECONDS,
             isolation_level="AUTOCOMMIT",
             connect_args={"timeout": BUSY_SECONDS},
         )
@@ -73,23 +89,23 @@ class Sqlite:
             poolclass=AsyncAdaptedQueuePool,
             pool_size=1,
             max_overflow=0,
-            pool_timeout=BUSY_SECONDS,
+            pool_timeout=WRITERS_SECONDS,
             connect_args={"timeout": BUSY_SECONDS},
         )
         event.listen(readers.sync_engine, "connect", _prepare_reader)
         event.listen(readers.sync_engine, "handle_error", _interrupt_cancelled)
         file = database_file(url)
-        checkpoints = _Checkpoints(None if file is None else Place(file, "checkpoint"))
+        checkpoints = _Checkpoints(None if file is None else Place(file, "checkpoint"), file)
         event.listen(writer.sync_engine, "connect", _prepare_writer)
         event.listen(writer.sync_engine, "begin", checkpoints.begin)
         event.listen(writer.sync_engine, "engine_disposed", checkpoints.end)
         return readers, writer
 
-    def lanes(self, url: str, *, connections: int, statement_seconds: float) -> SqliteLanes:
+    def lanes(self, url: str, *, connections: int, statement_seconds: float, damage: Damage) -> SqliteLanes:
         driver: Any = create_async_engine(url).dialect
         (file,), given = driver.create_connect_args(make_url(url))
         arguments = {"uri": given.get("uri", False), "timeout": BUSY_SECONDS}
-        return SqliteLanes(file, arguments, connections, pragmas=_READING, seconds=statement_seconds)
+        return SqliteLanes(file, arguments, connections, damage, pragmas=_READING, seconds=statement_seconds)
 
     def contains(self, folded: ColumnElement[Any], text: ColumnElement[Any]) -> ColumnElement[bool]:
         return func.instr(folded, text) > 0
@@ -235,9 +251,11 @@ class _Checkpoints:
     SQLite before 3.51.3 could damage a file in which two connections checkpointed at once.
     """
 
-    def __init__(self, place: Place | None) -> None:
+    def __init__(self, place: Place | None, file: Path | None) -> None:
         self._place = place
         self._is_ours = False
+        self._log = None if file is None else file.with_name(f"{file.name}-wal")
+        self._told_at = -LOG_TELL_SECONDS
 
     def begin(self, connection: Any) -> None:
         if not self._is_ours and (self._place is None or self._place.try_take()):
@@ -246,8 +264,21 @@ class _Checkpoints:
         if connection.info.get("checkpoints") != pages:
             connection.exec_driver_sql(f"PRAGMA wal_autocheckpoint={pages}")
             connection.info["checkpoints"] = pages
+        self._tell_of_log()
         # A transaction that reads first and asks to write later would be refused, not made to wait.
         connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    def _tell_of_log(self) -> None:
+        """Say so where a reader that does not end keeps the log from being used anew, so that it grows."""
+        if self._log is None or time.monotonic() - self._told_at < LOG_TELL_SECONDS:
+            return
+        try:
+            size = self._log.stat().st_size
+        except OSError:
+            return
+        if size > 2 * LOG_BYTES_MAX:
+            self._told_at = time.monotonic()
+            _log.warning("write_ahead_log_grows", bytes=size)
 
     def end(self, _engine: Any) -> None:
         if self._place is not None and self._is_ours:
@@ -273,7 +304,8 @@ def _prepare_writer(connection: Any, _record: Any) -> None:
     # The driver begins transactions by itself, and too late: SQLAlchemy's "begin" does it here.
     connection.isolation_level = None
     pragmas = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "wal_autocheckpoint=0", "cache_size=-65536")
-    _pragmas(connection, *pragmas)
+    # What a log grew to, it is cut to when it is used anew.
+    _pragmas(connection, *pragmas, f"journal_size_limit={LOG_BYTES_MAX}")
 
 
 def _pragmas(connection: Any, *pragmas: str) -> None:

@@ -21,7 +21,7 @@ from app.store.balances import Balances, recorded
 from app.store.closings import Closings
 from app.store.dialects import Dialect
 from app.store.directory import Directory
-from app.store.failures import RaceLost, told_of_commit, told_plainly
+from app.store.failures import Damage, RaceLost, is_damage, told_of_commit, told_plainly
 from app.store.gathering import Gathering
 from app.store.histories import Histories
 from app.store.idempotency import Idempotency
@@ -100,7 +100,10 @@ class Store:
         self._readers, self._writer = self.dialect.engines(
             url, connections=connections, statement_seconds=statement_seconds
         )
-        self._lanes = self.dialect.lanes(url, connections=connections, statement_seconds=statement_seconds)
+        self._damage = Damage()
+        self._lanes = self.dialect.lanes(
+            url, connections=connections, statement_seconds=statement_seconds, damage=self._damage
+        )
         self._answers = Answers(self.dialect, self._readers.dialect, self._lanes)
         self._standing = Standing()
         self._gatherings: dict[Any, Gathering[Any, Any]] = {}
@@ -130,7 +133,7 @@ class Store:
         Raises Refusal TIMEOUT where a statement runs too long, UNAVAILABLE where the database doesn't answer.
         """
         async with self._seats:
-            with told_plainly():
+            with told_plainly(self._damage):
                 async with self._readers.connect() as connection, self._limited(connection):
                     yield Reading(connection, self.dialect, units)
 
@@ -143,10 +146,12 @@ class Store:
         often. Where the database went away during the commit, the refusal says that the outcome is unknown.
 
         Cancelled before it commits, a work leaves nothing; once it has begun to commit, it does so to the end.
+        Nothing is written any more once damage was found: that is UNAVAILABLE too.
         """
+        self._damage.refuse_writes()
         for _ in range(TRIES_MAX):
             try:
-                with told_plainly():
+                with told_plainly(self._damage):
                     return await self._worked(units, act)
             except RaceLost:
                 continue
@@ -259,6 +264,7 @@ class Store:
         statements = self.dialect.record
         if statements is None:
             return None
+        self._damage.refuse_writes()
         last = {entry.account_id: place for place, entry in enumerate(entries) if afters[place] is not None}
         moves = [False] * len(entries)
         for place in last.values():
@@ -320,7 +326,7 @@ class Store:
 
     async def _commit(self, connection: AsyncConnection) -> None:
         try:
-            with told_of_commit():
+            with told_of_commit(self._damage):
                 await connection.commit()
         finally:
             await _end(connection)
@@ -328,17 +334,25 @@ class Store:
 
     def _kept(self, doing: Coroutine[Any, Any, T]) -> "asyncio.Future[T]":
         """Something that goes on to its end, also where who waits for it is cancelled."""
-        task = asyncio.ensure_future(doing)
+        task = asyncio.create_task(doing)
+        current = asyncio.current_task()
+        if current is not None:
+            task.set_name(current.get_name())  # It goes on for the same.
         self._endings.add(task)
         task.add_done_callback(self._endings.discard)
         return task
 
     async def problems(self) -> list[str]:
         """Why the store can't serve now; nothing where it can."""
+        if self._damage.is_known:
+            return self._damage.problems
         try:
             async with self._readers.connect() as connection:
                 revision = await connection.run_sync(revision_of)
         except (DBAPIError, OSError, PoolTimeoutError) as error:
+            if is_damage(error):
+                self._damage.seen(error)
+                return self._damage.problems
             return [f"The database does not answer: {type(error).__name__}."]
         if revision != HEAD:
             return [f"The database is at revision {revision}, not {HEAD}: run balance-gateway migrate."]

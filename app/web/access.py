@@ -3,6 +3,7 @@
 No value of a request is in it: no token, no variable, no literal, no query of an address.
 """
 
+import asyncio
 import itertools
 import re
 import secrets
@@ -49,11 +50,33 @@ class Request:
 
 
 _AT_HAND: ContextVar[Request | None] = ContextVar("request", default=None)
+_WORKS_FOR = "request "
 
 
 def at_hand() -> Request:
     """The request that is being answered; outside of any, one that nobody reads."""
     return _AT_HAND.get() or Request()
+
+
+def carry(task: asyncio.Future[Any]) -> None:
+    """Name a task after the request that is being answered, for which it works."""
+    if isinstance(task, asyncio.Task):
+        request = at_hand()
+        task.set_name(f"{_WORKS_FOR}{request.id} {_bounded(request.name) or ''}")
+
+
+def carried(task: asyncio.Task[Any]) -> tuple[str, str | None] | None:
+    """The id and the operation's name of the request that a task was named after, as a line may hold them."""
+    name = task.get_name()
+    if not name.startswith(_WORKS_FOR):
+        return None
+    id, _, operation_name = name.removeprefix(_WORKS_FOR).partition(" ")
+    return id, operation_name or None
+
+
+def told(request: Request) -> tuple[str, str | None]:
+    """The same of a request."""
+    return request.id, _bounded(request.name)
 
 
 class AccessLog:
@@ -116,6 +139,9 @@ def operation(name: str | None, write: Write | None) -> Iterator[None]:
     request = Request(socket.id)
     request.caller, request.name = socket.caller, name
     _AT_HAND.set(request)
+    task = asyncio.current_task()
+    if task is not None:
+        carry(task)
     try:
         yield
     finally:
@@ -124,7 +150,7 @@ def operation(name: str | None, write: Write | None) -> Iterator[None]:
 
 
 def _line(event: str, request: Request, more: dict[str, Any]) -> bytes:
-    told = {
+    line = {
         "request_id": request.id,
         **more,
         "operation": _bounded(request.name),
@@ -138,7 +164,7 @@ def _line(event: str, request: Request, more: dict[str, Any]) -> bytes:
         "level": "info",
         "timestamp": datetime.now(UTC),
     }
-    return orjson.dumps(told, option=orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE)
+    return orjson.dumps(line, option=orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE)
 
 
 def _id(headers: list[tuple[bytes, bytes]]) -> bytes:

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from starlette.types import Receive
 
-from app.domain.refusals import Code, Refusal
+from app.domain.refusals import Code, Refusal, outcome_unknown
 from app.web.bodies import ClientGoneError
 from app.web.operations import OutcomeUnknown
 
@@ -14,6 +14,8 @@ REQUEST_SECONDS = 30.0
 """How long a request may run."""
 LOOK_SECONDS = 0.05
 """After how long a request is worth looking whether its client is still there."""
+LEAVE_SECONDS = 0.5
+"""How long who cancels something waits for its end: what it asked may be deaf."""
 
 T = TypeVar("T")
 
@@ -91,6 +93,22 @@ class Running:
             self._timer = loop.call_later(self._look_seconds, self._look, loop)
 
 
+class Leaving:
+    """Cancels tasks that nobody waits for any more; those that don't end soon do so alone."""
+
+    def __init__(self) -> None:
+        self._all: set[asyncio.Future[list[BaseException | None]]] = set()
+
+    async def cancel(self, *tasks: asyncio.Future[None]) -> None:
+        """Cancel tasks, which have heard of it when this returns."""
+        for task in tasks:
+            task.cancel()
+        leaving = asyncio.gather(*tasks, return_exceptions=True)
+        self._all.add(leaving)
+        leaving.add_done_callback(self._all.discard)
+        await asyncio.wait({leaving}, timeout=LEAVE_SECONDS)
+
+
 async def in_time(work: Awaitable[T], seconds: float) -> T:
     """What some work answers, which is not watched otherwise. Raises Refusal TIMEOUT."""
     limit = asyncio.timeout(seconds)
@@ -105,10 +123,10 @@ async def in_time(work: Awaitable[T], seconds: float) -> T:
 
 
 def _timeout(seconds: float, cancelled: BaseException | None) -> Refusal:
-    told = f"The request took longer than {seconds:g} s."
+    told = f"The request took longer than {seconds:g} s"
     if isinstance(cancelled, OutcomeUnknown):
-        told += " The outcome is unknown: look, or send it again with the same key, before it is made anew."
-    return Refusal(Code.TIMEOUT, told, limit=seconds)
+        return outcome_unknown(Code.TIMEOUT, told, limit=seconds)
+    return Refusal(Code.TIMEOUT, f"{told}.", limit=seconds)
 
 
 async def _watch(task: asyncio.Task[object], request: _Request) -> None:

@@ -17,7 +17,7 @@ from app.web.graphql import STATUSES, headers_for
 from app.web.guards import SAFE_HEADERS, send_json
 from app.web.idempotency import REPLAYED
 from app.web.operations import Answered, Asked, Subscribe, refusal_json
-from app.web.running import REQUEST_SECONDS, in_time
+from app.web.running import REQUEST_SECONDS, Leaving, in_time
 
 KEEP_ALIVE_SECONDS = 12.0
 """After how long without a result a comment shows that the stream lives."""
@@ -52,7 +52,8 @@ class EventStream:
         self._now = now
         self._request_seconds = request_seconds
         self._keep_alive_seconds = keep_alive_seconds
-        self._streams: set[asyncio.Task[None]] = set()
+        self._ends: set[asyncio.Future[None]] = set()
+        self._leaving = Leaving()
 
     async def __call__(self, asked: Asked, caller: Caller, receive: Receive, send: Send, *, mutations: bool) -> None:
         asking = self._subscribe(asked, caller, mutations=mutations)
@@ -72,23 +73,25 @@ class EventStream:
             await send({"type": "http.response.body", "body": _next(answer.body) + _COMPLETE})
             return
         streaming = asyncio.ensure_future(self._streamed(answer, send))
-        self._streams.add(streaming)
         gone = asyncio.ensure_future(_gone(receive))
+        end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._ends.add(end)
         left = caller.seconds_left(self._now())
         try:
-            done, _ = await asyncio.wait({streaming, gone}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait({streaming, gone, end}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            self._streams.discard(streaming)
-            for task in (streaming, gone):
-                task.cancel()
-            await asyncio.gather(streaming, gone, return_exceptions=True)
+            self._ends.discard(end)
+            await self._leaving.cancel(streaming, gone)
+        if not done:
+            at_hand().code = _EXPIRED.code
         with suppress(OSError):
             await send({"type": "http.response.body", "body": b"" if done else _refused(_EXPIRED)})
 
     async def close(self) -> None:
         """End all streams; clients connect anew, and resume by their place."""
-        for task in tuple(self._streams):
-            task.cancel()
+        for end in self._ends:
+            if not end.done():
+                end.set_result(None)
 
     async def _streamed(self, results: AsyncGenerator[bytes, None], send: Send) -> None:
         told = at_hand()

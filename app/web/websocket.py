@@ -21,7 +21,7 @@ from app.web.access import Write, at_hand, operation
 from app.web.bodies import JsonReader, asked_from
 from app.web.graphql import joined_headers
 from app.web.operations import Answered, Asked, Subscribe, refusal_json
-from app.web.running import REQUEST_SECONDS, in_time
+from app.web.running import REQUEST_SECONDS, Leaving, in_time
 
 PROTOCOL = "graphql-transport-ws"
 INIT_SECONDS = 10.0
@@ -102,6 +102,7 @@ class GraphQLSocket:
         self.write = write
         self._origins = frozenset(origin.encode("ascii") for origin in origins)
         self._conversations: set[_Conversation] = set()
+        self.leaving = Leaving()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()  # websocket.connect
@@ -177,9 +178,7 @@ class _Conversation:
         try:
             close = await self._end
         finally:
-            for task in (*tasks, *self._operations.values()):
-                task.cancel()
-            await asyncio.gather(*tasks, *self._operations.values(), return_exceptions=True)
+            await self._of.leaving.cancel(*tasks, *self._operations.values())
         if close is not None:
             with suppress(TimeoutError, OSError, RuntimeError):
                 async with asyncio.timeout(self._of.limits.send_seconds):

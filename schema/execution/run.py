@@ -18,8 +18,9 @@ from app.domain.callers import Caller
 from app.domain.numbers import JsonNumber
 from app.domain.refusals import Code, Refusal
 from app.rates import Rates
-from app.web.access import at_hand
+from app.web.access import at_hand, carry
 from app.web.operations import Answered, Asked, OutcomeUnknown
+from app.web.running import REQUEST_SECONDS
 from resolvers.context import Context
 from resolvers.once import Onces
 from resolvers.plans import answer as answer_of
@@ -39,6 +40,8 @@ FINISH_SECONDS = 3.0
 """How long the end of the process waits for mutations whose clients are gone."""
 LATELY_MAX = 2_000
 """Answers to subscriptions that are kept for others who ask the same."""
+_SOUND = b'{"data":'
+"""How an answer without errors begins."""
 
 
 class Runner:
@@ -47,6 +50,7 @@ class Runner:
     is_schema_told: whether operations may ask for the schema itself, and errors suggest names of it.
     with_plans: whether what stands in the store is written by the database; else resolvers answer everything.
     shows_plans: whether a client is told how its operation was answered.
+    event_seconds: how long the answer to one event of a subscription may take.
     """
 
     def __init__(
@@ -59,8 +63,10 @@ class Runner:
         is_schema_told: bool = True,
         with_plans: bool = True,
         shows_plans: bool = False,
+        event_seconds: float = REQUEST_SECONDS,
     ) -> None:
         self._schema = schema
+        self._event_seconds = event_seconds
         self._plans = Plans(schema) if with_plans else None
         self._shows_plans = shows_plans
         self._context_of = context_of
@@ -129,14 +135,31 @@ class Runner:
             await source.aclose()
 
     async def _shared(self, key: Hashable, answer: Callable[[], Awaitable[Answered]]) -> bytes:
-        """Who asked the same about the same event, with the same rights, gets the same answer: made once."""
+        """Who asked the same about the same event, with the same rights, gets the same answer: made once.
+
+        One that failed is not kept: whoever resumes before its event is answered anew. Raises Refusal TIMEOUT.
+        """
         made = self._lately.get(key)
         if made is None:
             made = self._lately[key] = asyncio.ensure_future(answer())
+            carry(made)
             while len(self._lately) > LATELY_MAX:
                 self._lately.popitem(last=False)
         # One listener that goes away does not cancel what others wait for.
-        return (await asyncio.shield(made)).body
+        await asyncio.wait({made}, timeout=self._event_seconds)
+        made.cancel()
+        if not made.done() or made.cancelled():
+            self._forget(key, made)
+            told = f"The answer to an event took longer than {self._event_seconds:g} s."
+            raise Refusal(Code.TIMEOUT, f"{told} Resume after the last one received.", limit=self._event_seconds)
+        body = made.result().body
+        if not body.startswith(_SOUND):
+            self._forget(key, made)
+        return body
+
+    def _forget(self, key: Hashable, made: "asyncio.Future[Answered]") -> None:
+        if self._lately.get(key) is made:
+            del self._lately[key]
 
     async def _told_of(
         self, asked: Asked, operation: Operation, variables: VariableValues, cost: int, caller: Caller
@@ -160,6 +183,7 @@ class Runner:
         if not operation.is_mutation:
             return await self._executed(operation, variables, caller, None, ways=ways)
         writing = asyncio.ensure_future(self._written(asked, operation, variables, caller, ways))
+        carry(writing)
         self._writing.add(writing)
         writing.add_done_callback(self._writing.discard)
         try:

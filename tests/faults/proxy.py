@@ -23,6 +23,8 @@ class _Pair:
         self._writers = writers
         self.is_marked = False
         """Whether the next answer of the database gets lost."""
+        self.is_forgotten = False
+        """Whether nothing gets through any more, and nobody is told."""
 
     def reset(self) -> None:
         """End both with RST: neither side is told what was on its way."""
@@ -47,6 +49,7 @@ class Proxy:
         self._passable = asyncio.Event()
         self._passable.set()
         self._mark: tuple[bytes, Lost] | None = None
+        self._is_silent = False
         self._chance = random.Random(23)
         self.delay_seconds = 0.0
         self.reset_share = 0.0
@@ -55,6 +58,7 @@ class Proxy:
         self.delayed = 0
         self.resets = 0
         self.swallowed = 0
+        self.forgotten = 0
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -71,15 +75,24 @@ class Proxy:
 
     @property
     def connections(self) -> int:
-        return len(self._pairs)
+        """How many there are that lead somewhere."""
+        return sum(not pair.is_forgotten for pair in self._pairs)
 
-    def lose(self, mark: bytes, lost: Lost) -> None:
-        """Cut the connection on which the gateway says something next: before the database hears of it, or after."""
+    def lose(self, mark: bytes, lost: Lost, *, silently: bool = False) -> None:
+        """Cut the connection on which the gateway says something next: before the database hears of it, or after.
+
+        silently: neither side is told; the connection is there, and leads nowhere from then on.
+        """
+        self._is_silent = silently
         self._mark = mark, lost
 
     def cut_all(self) -> None:
         """End whatever there is with RST, and forward what is new."""
         self._told(self._cut_all)
+
+    def forget(self) -> None:
+        """Let whatever there is lead nowhere for ever, and forward what is new: neither side is told."""
+        self._told(self._forget_all)
 
     def swallow(self) -> None:
         """Forward nothing any more, and take what comes."""
@@ -99,6 +112,14 @@ class Proxy:
         for pair in list(self._pairs):
             self._reset(pair)
         self._passable.set()
+
+    def _forget_all(self) -> None:
+        for pair in self._pairs:
+            self._forget(pair)
+
+    def _forget(self, pair: _Pair) -> None:
+        self.forgotten += not pair.is_forgotten
+        pair.is_forgotten = True
 
     def _reset(self, pair: _Pair) -> None:
         self.resets += 1
@@ -132,12 +153,19 @@ class Proxy:
             while True:
                 chunk = await reader.read(_CHUNK_BYTES)
                 await self._held_back()
+                if pair.is_forgotten:
+                    if not chunk:  # The other side is not told of the end either.
+                        await asyncio.Event().wait()
+                    continue
                 if not chunk:
                     return
                 if self.delay_seconds:
                     self.delayed += 1
                     await asyncio.sleep(self.delay_seconds)
                 if self._is_cut(pair, chunk, is_question=is_question):
+                    if self._is_silent:
+                        self._forget(pair)
+                        continue
                     self._reset(pair)
                     return
                 writer.write(chunk)

@@ -6,21 +6,34 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import sys
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from pathlib import Path
+from queue import Queue
 
+import pytest
 import websockets
 from websockets.typing import Subprotocol
 
+from app import logs
+from app.ending import FORCED_STATUS, LastMoment
 from tests.asking import Gateway
 from tests.faults import invariants
-from tests.faults.asking import REGISTER, SETUP, amounts, asked, items
-from tests.servers import GatewayProcess
+from tests.faults.asking import READ, REGISTER, SETUP, amounts, asked, items
+from tests.faults.proxy import proxied
+from tests.servers import PROGRAM as PROGRAM_ITSELF
+from tests.servers import GatewayProcess, environment
 
 PROGRAM = (sys.executable, "-m", "tests.faults.program")
-STOP_SECONDS_MAX = 30
-"""What a process is given before it is killed, where nobody decided otherwise."""
+STUCK = (sys.executable, "-m", "tests.faults.stuck_program")
+STOP_SECONDS_MAX = 20
+HASTY = {"BALANCE_GATEWAY_RUNNER": "false", "BALANCE_GATEWAY_STOP_SECONDS": "1"}
+HASTY_SECONDS_MAX = 1 + 8
+"""What the README promises with that setting."""
 EVENTS = {"query": "subscription { events { id } }"}
 
 
@@ -84,7 +97,7 @@ async def test_what_runs_for_ever_is_given_up(sqlite_url: str, tmp_path: Path) -
             await asyncio.sleep(0.02)
         began = time.monotonic()
         os.kill(gateway.pid, signal.SIGTERM)
-        await asyncio.to_thread(gateway.ended)
+        assert await asyncio.to_thread(gateway.ended) == -signal.SIGTERM
         assert time.monotonic() - began < STOP_SECONDS_MAX
         told = await running
         assert told is not None
@@ -92,6 +105,134 @@ async def test_what_runs_for_ever_is_given_up(sqlite_url: str, tmp_path: Path) -
         assert told.body["errors"][0]["extensions"]["outcome"] == "unknown"
     told_of = invariants.Told({}, rejected=amounts(batch))
     assert await invariants.violations(sqlite_url, told_of) == []
+
+
+async def _said(gateway: GatewayProcess, what: str) -> None:
+    async with asyncio.timeout(STOP_SECONDS_MAX):
+        while what not in gateway.log():  # noqa: ASYNC110 - another process tells.
+            await asyncio.sleep(0.02)
+
+
+async def _ended(gateway: GatewayProcess) -> int:
+    """The status of a gateway that is asked to end, which it does in time."""
+    began = time.monotonic()
+    os.kill(gateway.pid, signal.SIGTERM)
+    status = await asyncio.to_thread(gateway.ended)
+    assert time.monotonic() - began < HASTY_SECONDS_MAX, gateway.log()[-2000:]
+    return status
+
+
+@contextmanager
+def _streaming(gateway: GatewayProcess) -> Iterator[http.client.HTTPResponse]:
+    """A subscription that has begun."""
+    stream = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=30)
+    accept = {"Accept": "text/event-stream", "Content-Type": "application/json"}
+    stream.request("POST", "/graphql", json.dumps(EVENTS), accept)
+    with closing(stream), stream.getresponse() as streamed:
+        assert streamed.status == 200
+        yield streamed
+
+
+@pytest.mark.parametrize("stuck", ["loop", "statement"])
+async def test_what_nothing_breaks_off_ends_with_the_process(database_url: str, tmp_path: Path, stuck: str) -> None:
+    await _prepared(database_url)
+    batch = items("n", 10)
+    with GatewayProcess(database_url, tmp_path, {**HASTY, "STUCK": stuck}, STUCK) as gateway, _streaming(gateway):
+        running = asyncio.ensure_future(asyncio.to_thread(asked, gateway, REGISTER, "key", items=batch))
+        await _said(gateway, "reached the work")
+        status = await _ended(gateway)
+        told = await running
+        if stuck == "loop":
+            assert (status, told) == (FORCED_STATUS, None)
+            assert '"event": "ended_by_force"' in gateway.log()
+        else:
+            assert told is not None
+            assert (told.status, told.codes) == (503, ["UNAVAILABLE"])
+            assert told.body["errors"][0]["extensions"]["outcome"] == "unknown"
+    assert await invariants.violations(database_url, invariants.Told({}, rejected=amounts(batch))) == []
+
+
+async def test_a_database_that_went_silent_holds_up_no_end(postgresql_url: str, tmp_path: Path) -> None:
+    await _prepared(postgresql_url)
+    with (
+        proxied(postgresql_url) as (proxy, url),
+        GatewayProcess(url, tmp_path, HASTY) as gateway,
+        _streaming(gateway) as streamed,
+    ):
+        told = await asyncio.to_thread(asked, gateway, READ)
+        assert told is not None
+        assert told.status == 200
+        with ThreadPoolExecutor(12) as clients:  # So many connections are to be left.
+            warm = [clients.submit(asked, gateway, REGISTER, f"w-{n}", items=items(f"w-{n}", 1)) for n in range(12)]
+            for each in warm:
+                assert (await asyncio.wrap_future(each)) is not None
+        assert proxy.connections > 8
+        proxy.swallow()
+        before = proxy.swallowed
+        questions = [(READ, None), (REGISTER, None), (REGISTER, "key")]
+        running = [
+            asyncio.ensure_future(asyncio.to_thread(asked, gateway, query, key, items=items("n", 2)))
+            for query, key in questions
+        ]
+        async with asyncio.timeout(STOP_SECONDS_MAX):
+            while proxy.swallowed < before + len(questions):  # noqa: ASYNC110 - another thread tells.
+                await asyncio.sleep(0.02)
+        assert await _ended(gateway) == -signal.SIGTERM, "in order"
+        assert "Exception closing connection" not in gateway.log()
+        for question in running:
+            answer = await question
+            assert answer is not None, "it is told before the end"
+            assert (answer.status, answer.codes) == (503, ["UNAVAILABLE"])
+        await asyncio.to_thread(streamed.read)
+        proxy.resume()
+
+
+async def test_a_writer_of_another_process_holds_up_no_end(sqlite_url: str, tmp_path: Path) -> None:
+    await _prepared(sqlite_url)
+    with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite+aiosqlite:///"), isolation_level=None)) as writer:
+        with GatewayProcess(sqlite_url, tmp_path, {**HASTY, "FAULT": "K1:1:/"}, PROGRAM) as gateway:
+            writer.execute("BEGIN IMMEDIATE")
+            running = asyncio.ensure_future(asyncio.to_thread(asked, gateway, REGISTER, items=items("n", 2)))
+            await _said(gateway, "reached K1")
+            await _ended(gateway)
+            told = await running
+            assert told is not None
+            assert (told.status, told.codes) == (503, ["UNAVAILABLE"])
+        writer.execute("ROLLBACK")
+    assert await invariants.violations(sqlite_url, invariants.Told({}, rejected=amounts(items("n", 2)))) == []
+
+
+async def test_a_runner_whose_database_went_silent_ends_in_time(postgresql_url: str) -> None:
+    await _prepared(postgresql_url)
+    with proxied(postgresql_url) as (proxy, url):
+        runner = await asyncio.create_subprocess_exec(
+            *(PROGRAM_ITSELF, "runner"), env=environment(url), stdout=asyncio.subprocess.PIPE
+        )
+        try:
+            assert runner.stdout is not None
+            async with asyncio.timeout(STOP_SECONDS_MAX):
+                assert await runner.stdout.readline() == b"The runner runs.\n"
+            proxy.swallow()
+            async with asyncio.timeout(8):
+                runner.terminate()
+                await runner.wait()
+        finally:
+            if runner.returncode is None:
+                runner.kill()
+            await runner.communicate()
+        proxy.resume()
+
+
+def test_the_last_moment_comes_once_also_where_nobody_takes_the_log() -> None:
+    ended: Queue[int] = Queue()
+    last_moment = LastMoment(0.01, ended.put)
+    with logs.LINES._lock:
+        last_moment.begin()
+        last_moment.begin()
+        assert ended.get(timeout=STOP_SECONDS_MAX) == FORCED_STATUS
+    assert last_moment._thread is not None
+    last_moment._thread.join()
+    assert ended.empty()
 
 
 def _takes_connections(port: int) -> bool:

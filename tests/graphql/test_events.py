@@ -1,18 +1,26 @@
 """Events: each type with its data, in the log's order, by cursor, and to nobody else."""
 
+import asyncio
+import copy
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from app.actions.close_cycle import close_next
-from app.domain.callers import Scope
+from app.domain.callers import LOCAL, Scope
 from app.domain.events import EventType
+from app.domain.refusals import Code, Refusal
+from app.store.reads import Units
+from app.store.store import Reading
+from app.web.operations import Asked
+from resolvers.context import Context
 from tests.asking import Gateway, a_caller
 
 README = Path(__file__).parents[2] / "README.md"
@@ -343,3 +351,72 @@ async def test_what_retention_has_passed_is_expired(bank: Gateway) -> None:
     assert node == {"node": {"id": entry}}
     old = (await bank.ask("query ($id: ID!) { node(id: $id) { id } }", id=entry.replace("balance", "event"))).sound()
     assert old == {"node": None}
+
+
+# --- subscriptions ------------------------------------------------------------------------------------------------
+
+FOLLOW = "subscription ($after: String) { balanceCreated(after: $after) { amount account { balance } } }"
+
+
+def _with_readings(bank: Gateway, reading: Callable[[Units], Any]) -> None:
+    """From here on operations read in this way."""
+    store = copy.copy(bank.store)
+    store.reading = reading  # type: ignore[method-assign,assignment]
+    bank._run._context_of = lambda caller: Context(caller, store, bank.now, bank.limits, bank.feed)
+
+
+@pytest.mark.parametrize("listeners", [1, 3])
+async def test_an_answer_to_an_event_that_takes_too_long_ends_its_subscriptions_and_is_made_anew(
+    bank: Gateway, listeners: int
+) -> None:
+    first = await add(bank, "1")
+    await add(bank, "2", 1)
+    asked = Asked(FOLLOW, {"after": first}, None, {})
+    coming: Any = [await bank.subscribe(asked, LOCAL, mutations=False) for _ in range(listeners + 1)]
+    sound = bank._run._context_of
+
+    @asynccontextmanager
+    async def deaf(_units: Units) -> AsyncIterator[Reading]:
+        await asyncio.Event().wait()
+        yield cast("Reading", None)
+
+    bank._run._event_seconds = 0.1
+    _with_readings(bank, deaf)
+    async with asyncio.timeout(10):
+        told: list[Any] = await asyncio.gather(*(anext(each) for each in coming[1:]), return_exceptions=True)
+    assert [(each.code, each.extensions) for each in told] == [(Code.TIMEOUT, {"limit": 0.1})] * listeners
+    bank._run._event_seconds, bank._run._context_of = 10, sound
+    answer = {"amount": "2", "account": {"balance": "2"}}
+    assert json.loads(await anext(coming[0])) == {"data": {"balanceCreated": answer}}
+    await coming[0].aclose()
+
+
+async def test_an_answer_to_an_event_that_failed_is_kept_for_nobody(bank: Gateway) -> None:
+    first = await add(bank, "1")
+    await add(bank, "2", 1)
+    asked = Asked(FOLLOW, {"after": first}, None, {})
+    one, other = [cast("Any", await bank.subscribe(asked, LOCAL, mutations=False)) for _ in range(2)]
+    sound = bank._run._context_of
+
+    def failing(_units: Units) -> Any:
+        raise Refusal(Code.UNAVAILABLE, "The database does not answer; try again.")
+
+    _with_readings(bank, failing)
+    assert json.loads(await anext(one))["errors"][0]["extensions"]["code"] == "UNAVAILABLE"
+    bank._run._context_of = sound
+    answer = {"amount": "2", "account": {"balance": "2"}}
+    assert json.loads(await anext(other)) == {"data": {"balanceCreated": answer}}
+    for each in (one, other):
+        await each.aclose()
+
+
+async def test_a_subscriber_that_goes_away_is_no_listener_any_more(bank: Gateway) -> None:
+    coming: Any = await bank.subscribe(Asked(FOLLOW, {}, None, {}), LOCAL, mutations=False)
+    waiting = asyncio.ensure_future(anext(coming))
+    async with asyncio.timeout(10):
+        while not bank.feed.listeners:  # noqa: ASYNC110 - a feed tells nobody that somebody listens.
+            await asyncio.sleep(0.01)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    await coming.aclose()
+    assert bank.feed.listeners == 0

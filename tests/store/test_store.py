@@ -2,13 +2,17 @@
 
 import asyncio
 import sqlite3
+from contextlib import closing
 from typing import Any
 
+import asyncpg
 import pytest
 from sqlalchemy import text
 
 from app.domain.refusals import Code, Refusal
 from app.store.store import Store, Work
+from tests.asking import Gateway
+from tests.faults.asking import SETUP
 
 SLOW = {
     "sqlite": """WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000000)
@@ -107,3 +111,22 @@ async def test_works_of_two_processes_that_read_before_they_write_lose_nothing(s
         assert sorted(await reads.units()) == sorted(f"unit-{number}" for number in range(20))
     for store in stores:
         await store.close()
+
+
+@pytest.mark.parametrize("amount", ["'NaN'", "'Infinity'", "'x'", "'9223372036854775808'"])
+async def test_what_is_no_amount_is_not_stored_by_another_tool_either(database_url: str, amount: str) -> None:
+    gateway = Gateway(database_url)
+    (await gateway.ask(SETUP)).sound()
+    await gateway.store.close()
+    statement = f"UPDATE positions SET balance = {amount}"
+    if database_url.startswith("sqlite"):
+        with (
+            closing(sqlite3.connect(database_url.removeprefix("sqlite+aiosqlite:///"))) as tool,
+            pytest.raises(sqlite3.IntegrityError),
+        ):
+            tool.execute(statement)
+        return
+    connection = await asyncpg.connect(database_url.replace("+asyncpg", ""))
+    with pytest.raises(asyncpg.DataError):
+        await connection.execute(statement)
+    await connection.close()

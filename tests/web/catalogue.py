@@ -809,6 +809,18 @@ BATCHES = [
         stores=True,
         sees={f"{BATCH}.results.0.errorCode": None, f"{BATCH}.results.1.errorCode": "O005"},
     ),
+    batch(
+        "F15 a number that was rejected before",
+        [{"communicationNumber": "F15", "accountExtId": "nobody"}, {"communicationNumber": "F15"}],
+        stores=True,
+        sees={f"{BATCH}.results.0.errorCode": "404", f"{BATCH}.results.1.errorCode": None},
+    ),
+    batch(
+        "F34 a thousand long refusals",
+        [{"communicationNumber": f"F34-{n}-" + "x" * 300, "requester": "r"} for n in range(1_000)],
+        sees={f"{BATCH}.rejectedCount": 1_000},
+        seconds=10,
+    ),
     batch("F14 another case", [{"communicationNumber": "used-1"}], stores=True, sees={f"{BATCH}.acceptedCount": 1}),
     *[
         rejected(f"F14 {name}", "G001", "communicationNumber", communicationNumber=number)

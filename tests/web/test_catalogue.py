@@ -29,6 +29,7 @@ from tests.web.servers import Served
 NEIGHBOUR_SECONDS = 1.0
 """Ten times what a neighbour may wait."""
 NO_ANSWER = -1
+ANSWER_BYTES_MAX = 10_000_000
 LOG_BYTES = 4_096
 LOG_LINES = 2
 OF_OTHERS = ("neighbour", "marker-", "setup")
@@ -305,6 +306,7 @@ def test_a_row_becomes_what_it_says(outcomes: Mapping[str, Outcome], row: Row) -
         assert outcome.is_ended
     if not row.stores:
         assert not outcome.has_stored
+    assert len(outcome.body) < ANSWER_BYTES_MAX
     assert outcome.is_alive
     assert outcome.seconds < row.seconds
     assert outcome.neighbour < NEIGHBOUR_SECONDS
@@ -313,7 +315,8 @@ def test_a_row_becomes_what_it_says(outcomes: Mapping[str, Outcome], row: Row) -
 @pytest.mark.parametrize("row", ROWS, ids=[row.id for row in ROWS])
 def test_a_row_leaves_little_in_the_log_and_no_secret_anywhere(outcomes: Mapping[str, Outcome], row: Row) -> None:
     outcome = outcomes[row.id]
-    assert len(outcome.log) <= LOG_LINES
+    # Who holds a busy machine's loop is told beside.
+    assert len([line for line in outcome.log if json.loads(line)["event"] != "event_loop_held"]) <= LOG_LINES
     assert sum(map(len, outcome.log)) <= LOG_BYTES
     assert SECRET not in "".join(outcome.log)
     for line in outcome.log:

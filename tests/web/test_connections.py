@@ -1,8 +1,10 @@
 """Slow senders, slow readers, and too many connections, as a gateway's process meets them."""
 
 import http.client
+import resource
 import select
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,6 +74,29 @@ def test_who_keeps_asking_is_not_dropped(hasty: GatewayProcess) -> None:
         while time.monotonic() < began + 3:
             connection.send(GET)
             assert connection.reply().status == 200
+
+
+needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="tells a process's memory by /proc")
+
+
+@needs_proc
+def test_ten_thousand_requests_on_one_connection_are_answered_and_leave_nothing(hasty: GatewayProcess) -> None:
+    def memory() -> int:
+        pages = int(Path(f"/proc/{hasty.pid}/statm").read_text().split()[1])
+        return pages * resource.getpagesize()
+
+    with Served(hasty.port).connected() as connection:
+
+        def ask(count: int) -> None:
+            for _ in range(count // 50):
+                connection.send(GET * 50)
+                assert [connection.reply().status for _ in range(50)] == [200] * 50
+
+        ask(1_000)
+        before, files = memory(), len(list(Path(f"/proc/{hasty.pid}/fd").iterdir()))
+        ask(9_000)
+        assert memory() - before < 20_000_000
+        assert len(list(Path(f"/proc/{hasty.pid}/fd").iterdir())) <= files
 
 
 def test_who_does_not_read_its_answers_is_dropped(hasty: GatewayProcess) -> None:

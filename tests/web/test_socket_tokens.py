@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import suppress
 from typing import Any, Self
 
 import pytest
@@ -10,7 +12,7 @@ import pytest
 from app.domain.callers import Caller
 from app.domain.refusals import Code, Refusal
 from app.web.operations import Answered, Asked
-from app.web.websocket import PROTOCOL, TOKEN_SECONDS, GraphQLSocket
+from app.web.websocket import CLOSE_SECONDS, PROTOCOL, TOKEN_SECONDS, GraphQLSocket
 from tests.web.fakes import DATA
 
 SECONDS = 30
@@ -131,3 +133,26 @@ async def test_who_is_found_out_slowly_is_waited_for() -> None:
         await client.say(type="subscribe", id="1", payload={"query": "{a}"})
         assert json.loads((await client.told())["text"])["type"] == "next"
     assert client.operations == [ADA]
+
+
+async def test_a_socket_s_end_waits_for_no_operation_that_is_deaf(monkeypatch: pytest.MonkeyPatch) -> None:
+    held = asyncio.Event()
+
+    async def deaf() -> AsyncGenerator[bytes, None]:
+        while not held.is_set():
+            with suppress(asyncio.CancelledError):
+                await held.wait()
+        yield b""
+
+    monkeypatch.setitem(globals(), "_endless", deaf)
+    async with Client() as client:
+        await client.begin()
+        await client.say(type="subscribe", id="1", payload={"query": "subscription {b}"})
+        await client.say(type="ping")
+        assert json.loads((await client.told())["text"]) == {"type": "pong"}
+        begun = time.monotonic()
+        await client._socket.close()
+        took = time.monotonic() - begun
+        held.set()
+        assert await client.closed() == (1001, "The gateway goes away")
+    assert took < CLOSE_SECONDS

@@ -204,6 +204,13 @@ async def test_other_protocols_are_refused(quiet: GatewayProcess, protocols: Any
         assert refused.value.rcvd.code == 4406
 
 
+async def test_no_compression_is_agreed_to(quiet: GatewayProcess) -> None:
+    """So no small frame becomes a large message."""
+    async with connecting(quiet, compression="deflate") as socket:
+        assert list(socket.protocol.extensions) == []
+        await begun(socket)
+
+
 @pytest.mark.parametrize("origin", ["http://evil.example", "null"])
 async def test_a_page_of_another_site_opens_no_socket(quiet: GatewayProcess, origin: str) -> None:
     with pytest.raises(websockets.InvalidStatus) as refused:

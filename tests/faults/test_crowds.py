@@ -1,0 +1,264 @@
+"""Many at once, and those who hold something for long: nobody is refused needlessly, and who waits is told in time."""
+
+import asyncio
+import json
+import socket
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from datetime import timedelta
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+from structlog.testing import capture_logs
+
+from app.runner import Runner
+from app.store import failures, postgres, sqlite
+from app.store.store import Store
+from tests.asking import Gateway
+from tests.faults import invariants
+from tests.faults.asking import READ, REGISTER, SETUP, amounts, asked, items
+from tests.faults.test_databases_fail import _prepared
+from tests.servers import GatewayProcess, serving
+
+QUIET = {"runner": "false", "graphiql": "false"}
+WRITERS, ROUNDS = 64, 20
+SLOW = 500
+DIVISIONS = 150
+NORMAL_SECONDS_MAX = 2.0
+"""Ten times what a normal client may wait among slow ones: two cores serve all that runs here."""
+GRACE_SECONDS = 5.0
+CONTRACTOR = 'mutation { createContractor(input: {name: "B", isVendor: true}) { contractor { id } } }'
+ACCOUNT = """mutation ($name: String!) { createAccount(input: {name: $name, externalId: $name,
+  contractorId: "contractor_1"}) { userErrors { message } } }"""
+
+
+def _file(url: str) -> str:
+    return url.removeprefix("sqlite+aiosqlite:///")
+
+
+async def test_64_writers_are_all_answered(database_url: str) -> None:
+    """FS07: each writes twenty batches, one after another; no lock is lost, and nothing is refused."""
+    gateway = Gateway(database_url)
+    (await gateway.ask(SETUP)).sound()
+    sent: dict[str, int] = {}
+
+    async def write(writer: int) -> None:
+        for number in range(ROUNDS):
+            batch = items(f"{writer}-{number}", 1)
+            told = (await gateway.ask(REGISTER, items=batch)).sound()["registerBatchAccountBalances"]
+            assert [each["errorCode"] for each in told["results"]] == [None]
+            sent.update(amounts(batch))
+
+    await asyncio.gather(*(write(writer) for writer in range(WRITERS)))
+    await gateway.store.close()
+    assert len(sent) == WRITERS * ROUNDS
+    assert await invariants.violations(database_url, invariants.Told(sent)) == []
+
+
+async def test_batches_over_the_same_accounts_in_opposite_orders_are_all_answered(database_url: str) -> None:
+    """FS06: the shape of a deadlock."""
+    gateway = Gateway(database_url)
+    (await gateway.ask(SETUP)).sound()
+    names = [f"A{number}" for number in range(8)]
+    for name in names:
+        (await gateway.ask(ACCOUNT, name=name)).sound()
+    sent: dict[str, int] = {}
+
+    async def write(writer: int) -> None:
+        order = names if writer % 2 else names[::-1]
+        batch = [
+            {**item, "accountExtId": name} for item, name in zip(items(f"{writer}", len(order)), order, strict=True)
+        ]
+        told = (await gateway.ask(REGISTER, items=batch)).sound()["registerBatchAccountBalances"]
+        assert [each["errorCode"] for each in told["results"]] == [None] * len(order)
+        sent.update(amounts(batch))
+
+    await asyncio.gather(*(write(writer) for writer in range(48)))
+    await gateway.store.close()
+    told = invariants.Told(sent, batches=[[f"{writer}-{n}" for n in range(len(names))] for writer in range(48)])
+    assert await invariants.violations(database_url, told) == []
+
+
+@contextmanager
+def _holding(url: str) -> Iterator[Callable[[], object]]:
+    """Somebody else who holds what every write needs; called, lets go of it."""
+    if url.startswith("sqlite"):
+        with closing(sqlite3.connect(_file(url), isolation_level=None, check_same_thread=False)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            yield lambda: other.execute("COMMIT")
+        return
+    with asyncio.Runner() as runner:
+        session = runner.run(asyncpg.connect(url.replace("+asyncpg", "")))
+        runner.run(session.execute("BEGIN; SELECT * FROM positions FOR UPDATE"))
+        yield lambda: runner.run(session.execute("COMMIT"))
+        runner.run(session.close())
+
+
+def test_who_waits_for_another_process_too_long_is_told_so_and_nothing_is_stored(
+    database_url: str, tmp_path: Path
+) -> None:
+    """FS07: a lock is waited for eight seconds; readings go on beside."""
+    asyncio.run(_prepared(database_url))
+    with serving(database_url, tmp_path, **QUIET) as gateway, _holding(database_url) as let_go:
+        told: list[Any] = []
+        batch = items("n", 2)
+        begun = time.monotonic()
+        writing = threading.Thread(target=lambda: told.append(asked(gateway, REGISTER, items=batch)))
+        writing.start()
+        read = asked(gateway, READ)
+        assert read is not None
+        assert read.body["data"]["account"]["balance"] == "0"
+        writing.join()
+        assert sqlite.BUSY_SECONDS == postgres.LOCK_SECONDS == 8
+        assert 7 < time.monotonic() - begun < 8 + GRACE_SECONDS
+        (answer,) = told
+        assert (answer.status, answer.codes) == (503, ["UNAVAILABLE"]), answer
+        assert "retry-after" in answer.headers
+        let_go()
+        again = asked(gateway, REGISTER, items=batch)
+        assert again is not None
+        assert [each["errorCode"] for each in again.results] == [None, None]
+
+
+async def test_who_waits_for_a_connection_too_long_is_told_so(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FS08: all connections are taken, by readings and by works."""
+    monkeypatch.setattr(failures, "QUEUE_SECONDS", 0.3)
+    monkeypatch.setattr(sqlite, "WRITERS_SECONDS", 0.3)
+    gateway = Gateway(database_url)
+    (await gateway.ask(SETUP)).sound()
+    await gateway.store.close()
+    gateway.store = store = Store(database_url, connections=2)
+    lanes: Any = store._lanes
+    taken = [await lanes._queue.take() for _ in range(2)]
+    async with asyncio.timeout(GRACE_SECONDS):
+        answer = await gateway.ask(READ)
+    assert (answer.data, answer.codes) == (None, ["UNAVAILABLE"])
+    for lane in taken:
+        lanes._queue.give(lane)
+    assert (await gateway.ask(READ)).sound()["account"]["balance"] == "0"
+    held = [await store._writer.connect() for _ in range(1 if store.dialect.name == "sqlite" else 2)]
+    try:
+        async with asyncio.timeout(GRACE_SECONDS):
+            answer = await gateway.ask(CONTRACTOR)
+    finally:
+        for connection in held:
+            await connection.close()
+    assert answer.codes == ["UNAVAILABLE"]
+    assert answer.errors[0]["message"] == "Too much is asked of the database at once; try again."
+    (await gateway.ask(REGISTER, items=items("n", 1))).sound()
+    await store.close()
+
+
+async def test_several_roots_at_once_share_no_session(database_url: str) -> None:
+    """FS12: readings that one operation makes at the same time, by resolvers alone."""
+    gateway = Gateway(database_url)
+    (await gateway.ask(SETUP)).sound()
+    (await gateway.ask(REGISTER, items=items("n", 3))).sound()
+    gateway._run._plans = None
+    query = """{ a: accounts(first: 1) { totalCount nodes { currentBalance { amount } } }
+      b: account(id: "account_1") { balance balances { totalCount } } c: events(first: 1) { totalCount }
+      d: limits { pageSize } e: contractors(first: 1) { totalCount } }"""
+    answers = await asyncio.gather(*(gateway.ask(query) for _ in range(20)))
+    first = answers[0].sound()
+    assert first["a"] == {"totalCount": 1, "nodes": [{"currentBalance": {"amount": "2"}}]}
+    assert first["b"] == {"balance": "2", "balances": {"totalCount": 3}}
+    assert [answer.sound() for answer in answers] == [first] * 20
+    await gateway.store.close()
+
+
+async def test_a_log_that_a_reader_keeps_from_being_used_anew_is_told_of_and_cut_after(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FS07: a reader of another process, which does not end, against checkpoints."""
+    monkeypatch.setattr(sqlite, "LOG_BYTES_MAX", 300_000)
+    monkeypatch.setattr(sqlite, "CHECKPOINT_PAGES", 20)
+    store = Store(sqlite_url)
+
+    def size() -> int:
+        return Path(f"{_file(sqlite_url)}-wal").stat().st_size
+
+    async def write(prefix: str, count: int) -> None:
+        for number in range(count):
+            await store.work(None, lambda work, n=number: work.directory.add_unit(f"{prefix}-{n}" * 100))  # type: ignore[misc]  # Called at once.
+
+    with closing(sqlite3.connect(_file(sqlite_url), isolation_level=None)) as reader, capture_logs() as told:
+        await write("free", 60)
+        assert size() < 600_000
+        assert told == []
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM units").fetchone()
+        await write("held", 60)
+        assert size() > 600_000
+        assert [line["event"] for line in told] == ["write_ahead_log_grows"]
+        assert told[0]["bytes"] > 600_000
+        reader.execute("COMMIT")
+        await write("after", 3)
+        assert size() <= 300_000
+    await store.close()
+    assert await invariants.violations(sqlite_url) == []
+
+
+def _half_sent() -> list[bytes]:
+    head = b"POST /graphql HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+    return [b"", b"POST /grap", head, head + b'Content-Length: 1000\r\n\r\n{"query": "']
+
+
+def test_500_slow_clients_do_not_stop_a_normal_one(database_url: str, tmp_path: Path) -> None:
+    """FS10: some send nothing, some half a head, some half a body, and some don't read their answers."""
+    asyncio.run(_prepared(database_url))
+    body = json.dumps({"query": READ}).encode()
+    whole = (
+        b"POST /graphql HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
+    )
+    sent = [*_half_sent(), whole % (len(body), body)]
+    with serving(database_url, tmp_path, **QUIET) as gateway, ExitStack() as crowd:
+        for number in range(SLOW):
+            client = crowd.enter_context(socket.create_connection(("127.0.0.1", gateway.port), GRACE_SECONDS))
+            client.sendall(sent[number % len(sent)])
+        waits = sorted(_waits(gateway, body, 200))
+    assert waits[int(len(waits) * 0.99)] < NORMAL_SECONDS_MAX
+    assert '"status":500' not in gateway.log()
+
+
+def _waits(gateway: GatewayProcess, body: bytes, count: int) -> Iterator[float]:
+    """How long each question of a normal client waits for its answer, each on a connection of its own."""
+    for _ in range(count):
+        begun = time.monotonic()
+        with closing(HTTPConnection("127.0.0.1", gateway.port, timeout=GRACE_SECONDS)) as client:
+            client.request("POST", "/graphql", body, {"Content-Type": "application/json"})
+            with client.getresponse() as response:
+                assert json.load(response)["data"]["account"]["balance"] == "0"
+        yield time.monotonic() - begun
+
+
+DIVISION = """mutation ($code: String!) { createDivision(input: {code: $code}) { userErrors { message } }
+  createAccountBalanceHistoryConfig(input: {divisionCode: $code, cycleClosingTime: "12:00:00", cycleEventDelay: 5}) {
+    userErrors { message } } }"""
+
+
+async def test_divisions_that_all_close_at_one_instant_hold_nobody_up(database_url: str) -> None:
+    gateway = Gateway(database_url)
+    (await gateway.ask(SETUP)).sound()
+    for number in range(DIVISIONS):
+        (await gateway.ask(DIVISION, code=f"D{number}")).sound()
+    gateway.now += timedelta(days=1, minutes=6)
+    runner = Runner(gateway.store, clock=lambda: gateway.now, retention=timedelta(days=30), dispatcher=None)
+    closing = asyncio.ensure_future(runner.tick())
+    waits = []
+    while not closing.done():
+        begun = time.monotonic()
+        (await gateway.ask(READ)).sound()
+        waits.append(time.monotonic() - begun)
+    assert await closing == DIVISIONS
+    assert len(waits) > 10
+    assert max(waits) < NORMAL_SECONDS_MAX
+    await gateway.store.close()
+    assert await invariants.violations(database_url) == []
