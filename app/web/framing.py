@@ -25,4 +25,4 @@ class StrictProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         if self.parser.should_upgrade() and not self._should_upgrade():
             has_body = not _OF_BODIES.isdisjoint([name for name, _ in self.headers])
-            self.cycle.keep_alive = not has_body
+            self.cycle.keep_alive = self.cycle.keep_alive and not has_body
