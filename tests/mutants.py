@@ -256,7 +256,7 @@ MUTANTS = (
         "app/store/store.py",
         "        await asyncio.shield(self._kept(self._commit(connection)))\n",
         "        self._kept(self._commit(connection))\n",
-        ("tests/faults/test_kills.py", "-k", "hundred"),
+        POWER,
     ),
     Mutant(
         "a connection that can't be given back keeps its locks",
