@@ -37,6 +37,8 @@ CLOSINGS = ("tests/store/test_closings.py",)
 NETWORKS = ("tests/faults/test_networks_fail.py",)
 ACCESS = ("tests/web/test_access.py",)
 TOKENS = ("tests/web/test_auth.py",)
+POWER = ("tests/faults/test_power_fails.py",)
+RESTORES = ("tests/faults/test_restores.py", "-k", "never_taken")
 
 MUTANTS = (
     Mutant(
@@ -277,6 +279,48 @@ MUTANTS = (
         "if found.fingerprint != self._fingerprint:",
         "if False:",
         ("tests", "-k", "idempot"),
+    ),
+    Mutant(
+        "a commit on SQLite is not synced",
+        "app/store/sqlite.py",
+        'synchronous=FULL"',
+        'synchronous=NORMAL"',
+        POWER,
+    ),
+    Mutant(
+        "a commit on PostgreSQL is not synced",
+        "app/store/postgres.py",
+        '"synchronous_commit": "on"',
+        '"synchronous_commit": "off"',
+        POWER,
+    ),
+    Mutant(
+        "a work is answered before it is committed",
+        "app/store/store.py",
+        "        await asyncio.shield(self._kept(self._commit(connection)))\n",
+        "        self._kept(self._commit(connection))\n",
+        POWER,
+    ),
+    Mutant(
+        "a connection that can't be given back keeps its locks",
+        "app/store/store.py",
+        "            connection.sync_connection.invalidate()\n",
+        "            pass\n",
+        ("tests/store/test_durability.py",),
+    ),
+    Mutant(
+        "lost ids are given again after a restore",
+        "app/store/log.py",
+        "SKIPPED = 10**12",
+        "SKIPPED = 1",
+        RESTORES,
+    ),
+    Mutant(
+        "a place that was lost is taken for one that is held",
+        "resolvers/events.py",
+        "or not held or lost:",
+        "or not held:",
+        RESTORES,
     ),
 )
 

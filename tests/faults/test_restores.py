@@ -75,6 +75,8 @@ def _dump(databases: Databases, url: str, _folder: Path) -> Iterator[Backup]:
 
 @contextmanager
 def _base_backup(databases: Databases, url: str, _folder: Path) -> Iterator[Backup]:
+    if not (databases.cluster.programs / "pg_basebackup").exists():
+        pytest.skip("this PostgreSQL comes without pg_basebackup")
     restored = Cluster(databases.folder("restored"))
     try:
 
