@@ -1,6 +1,7 @@
 """The roof: the one module that knows every floor."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -49,6 +50,11 @@ Clock = Callable[[], datetime]
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+def _seconds_of(clock: Clock) -> Callable[[], float]:
+    """A clock's time in seconds since 1970; the system tells its own without a datetime."""
+    return time.time if clock is _now else lambda: clock().timestamp()
 
 
 def limits_of(settings: Settings) -> Limits:
@@ -155,7 +161,7 @@ def create_rates(settings: Settings, store: Store, clock: Clock, *, is_keyed: bo
         cost = settings.cost_per_minute
     allowance = Allowance(requests or None, cost or None)
     shared = store if store.dialect.name == "postgresql" else None  # One process alone serves a SQLite file.
-    return Rates(allowance, shared, lambda: clock().timestamp()) if allowance.is_bounded else None
+    return Rates(allowance, shared, _seconds_of(clock)) if allowance.is_bounded else None
 
 
 def create_operations(
@@ -247,9 +253,7 @@ def create_app(settings: Settings, clock: Clock = _now) -> Application:
     reader = JsonReader(settings.json_depth_max, values_max, settings.json_number_max)
     write = logs.LINES.later if settings.access_log and settings.log_level in {"debug", "info"} else None
 
-    def now() -> float:
-        return clock().timestamp()
-
+    now = _seconds_of(clock)
     callers = authentication_of(settings, now)
     streams = EventStream(operations.subscribe, now=now, request_seconds=settings.request_seconds)
     view = GraphQLView(

@@ -50,11 +50,12 @@ class Allowance(NamedTuple):
 class _Meter:
     """One caller's use of one thing in one minute."""
 
-    __slots__ = ("_limit", "_part", "credit", "granted", "is_spent", "used")
+    __slots__ = ("_half", "_limit", "_part", "credit", "granted", "is_spent", "used")
 
     def __init__(self, limit: int | None, least: int, *, is_shared: bool) -> None:
         self._limit = math.inf if limit is None else limit
         self._part = 0 if limit is None else min(limit, max(least, limit // PARTS))
+        self._half = self._part // 2
         self.used = 0
         self.granted = 0
         self.credit = self._part if is_shared and limit is not None else self._limit
@@ -70,9 +71,13 @@ class _Meter:
         self.used = after
         return True
 
+    def is_low(self) -> bool:
+        """Whether what was drawn is nearly used up."""
+        return self.used + self._half >= self.granted
+
     def wanted(self) -> int:
         """How much is to be drawn now."""
-        if self.is_spent or self.used + self._part // 2 < self.granted:
+        if self.is_spent or not self.is_low():
             return 0
         return max(0, int(min(self.used + self._part, self._limit)) - self.granted) if self._part else 0
 
@@ -108,6 +113,8 @@ class Rates:
         self._store = store
         self._seconds = seconds
         self._minute = 0
+        self._until = 0
+        """The end of the minute."""
         self._uses: dict[str, _Use] = {}
         self._wanting: dict[str, _Use] = {}
         self._is_wanting = asyncio.Event()
@@ -160,18 +167,19 @@ class Rates:
         if limit is None:
             return
         now = self._seconds()
-        minute = int(now // MINUTE_SECONDS)
-        if minute != self._minute:
-            self._minute, self._uses, self._wanting = minute, {}, {}
+        if now >= self._until or now < self._until - MINUTE_SECONDS:
+            self._minute = int(now // MINUTE_SECONDS)
+            self._until = (self._minute + 1) * MINUTE_SECONDS
+            self._uses, self._wanting = {}, {}
         name = caller.subject if caller.issuer is None else f"{caller.issuer} {caller.subject}"
         use = self._uses.get(name) or self._begun(name)
-        meter: _Meter = getattr(use, unit)
+        meter = use.requests if unit == "requests" else use.cost
         is_taken = meter.take(amount)
-        if self._store is not None and meter.wanted():
+        if self._store is not None and meter.is_low() and meter.wanted():
             self._wanting[name] = use
             self._is_wanting.set()
         if not is_taken:
-            after = max(1, math.ceil((minute + 1) * MINUTE_SECONDS - now))
+            after = max(1, math.ceil(self._until - now))
             told = "requests" if unit == "requests" else "of cost"
             message = f"A caller has at most {limit} {told} a minute: try again in {after} s."
             raise Refusal(Code.RATE_LIMITED, message, limit=limit, unit=unit, retryAfter=after)

@@ -1,6 +1,6 @@
 """What declared fields ask of a store that writes the answer itself: the form and the values of their arguments."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -165,7 +165,7 @@ def _before(site: int, arguments: Mapping[str, Any]) -> Given:
     return Given(BeforeForm(currency is not None, balance_type is not None), _named(site, values))
 
 
-async def answer(context: Context, asked: Asked, sites: Sequence[Given]) -> list[bytes | None]:
+def answer(context: Context, asked: Asked, sites: Sequence[Given]) -> Awaitable[list[bytes | None]]:
     """The JSON text of each root that is asked for; None where it is to be asked for by its resolver.
 
     Raises Refusal TIMEOUT and UNAVAILABLE.
@@ -173,7 +173,7 @@ async def answer(context: Context, asked: Asked, sites: Sequence[Given]) -> list
     values: dict[str, Any] = {}
     for given in sites:
         values.update(given.values)
-    return await context.store.answer(asked, context.caller.units, tuple([given.form for given in sites]), values)
+    return context.store.answer(asked, context.caller.units, tuple([given.form for given in sites]), values)
 
 
 def statement(context: Context, asked: Asked, sites: Sequence[Given]) -> str:

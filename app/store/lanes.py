@@ -10,7 +10,7 @@ from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from time import monotonic
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, NoReturn, Protocol, TypeVar
 
 import aiosqlite
 import asyncpg
@@ -103,6 +103,13 @@ class _Queue(Generic[C]):
                 raise
         return self._free.pop()
 
+    def last(self) -> C | None:
+        """The connection that was given back last, if it is free."""
+        return self._free[-1] if self._free else None
+
+    def take_last(self) -> C:
+        return self._free.pop()
+
     def give(self, connection: C) -> None:
         self._free.append(connection)
         self._wake()
@@ -158,31 +165,51 @@ class PostgresLanes:
         return _PostgresLane(connection, OrderedDict())
 
     async def row(self, statement: Compiled, values: Mapping[str, Any], *, writes: bool = False) -> Sequence[Any]:
-        found: Sequence[Any] = await self._answer("fetchrow", statement, values, writes=writes)
+        rows = await self._answer(statement, values, most=1, writes=writes)
+        found: Sequence[Any] = rows[0]
         return found
 
-    async def rows(self, statement: Compiled, values: Mapping[str, Any]) -> Sequence[Any]:
-        found: Sequence[Any] = await self._answer("fetch", statement, values, writes=False)
-        return found
+    def rows(self, statement: Compiled, values: Mapping[str, Any]) -> Coroutine[Any, Any, Sequence[Any]]:
+        return self._answer(statement, values, most=0, writes=False)
 
-    async def _answer(self, how: str, statement: Compiled, values: Mapping[str, Any], *, writes: bool) -> Any:
+    async def _answer(
+        self, statement: Compiled, values: Mapping[str, Any], *, most: int, writes: bool
+    ) -> Sequence[Any]:
         given = statement.given(values)
-        with told_plainly(self._damage):
-            lane = await self._taken()
-            try:
-                with told_of_commit(self._damage) if writes else nullcontext():
-                    answer = await getattr(await self._prepared(lane, statement.sql), how)(*given)
-            except asyncpg.InvalidCachedStatementError:
-                # A migration has changed the tables; the statement is prepared anew.
-                lane.prepared.clear()
-                self._queue.give(lane)
-                return await self._answer(how, statement, values, writes=writes)
-            except BaseException as error:
-                self._left(lane, error)
-                raise
-            lane.connection.heard_at = monotonic()
+        lane = self._ready()
+        if lane is None:
+            with told_plainly(self._damage):
+                lane = await self._taken()
+        try:
+            prepared = lane.prepared.get(statement.sql) or await self._prepared(lane, statement.sql)
+            answer: Sequence[Any] = await lane.connection.rows_of(prepared, given, most)
+        except asyncpg.InvalidCachedStatementError:
+            # A migration has changed the tables; the statement is prepared anew.
+            lane.prepared.clear()
             self._queue.give(lane)
+            return await self._answer(statement, values, most=most, writes=writes)
+        except BaseException as error:  # noqa: BLE001 - it is raised again.
+            with told_plainly(self._damage):
+                self._fail(lane, error, writes=writes)
+        lane.connection.heard_at = monotonic()
+        self._queue.give(lane)
         return answer
+
+    def _fail(self, lane: _PostgresLane, error: BaseException, *, writes: bool) -> NoReturn:
+        """Give a lane back, or up, and raise what is told of an error."""
+        try:
+            with told_of_commit(self._damage) if writes else nullcontext():
+                raise error
+        except BaseException as told:
+            self._left(lane, told)
+            raise
+
+    def _ready(self) -> _PostgresLane | None:
+        """The lane that was used last, where it is free and nothing speaks against it."""
+        lane = self._queue.last()
+        if lane is None or lane.connection.is_closed() or self._network.is_doubtful(lane.connection):
+            return None
+        return self._queue.take_last()
 
     async def _taken(self) -> _PostgresLane:
         """A lane that is open, as far as is known."""
@@ -199,11 +226,9 @@ class PostgresLanes:
             self._queue.lose()
 
     async def _prepared(self, lane: _PostgresLane, sql: str) -> Any:
-        prepared = lane.prepared.get(sql)
-        if prepared is None:
-            prepared = lane.prepared[sql] = await lane.connection.prepare(sql)
-            if len(lane.prepared) > PREPARED_MAX:
-                lane.prepared.popitem(last=False)
+        prepared = lane.prepared[sql] = await lane.connection.prepare(sql)
+        if len(lane.prepared) > PREPARED_MAX:
+            lane.prepared.popitem(last=False)
         return prepared
 
     def _left(self, lane: _PostgresLane, error: BaseException) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from sqlalchemy import ClauseElement, ColumnClause, ColumnElement, FromClause, Select, Table, func, select
+from sqlalchemy import Alias, ClauseElement, ColumnClause, ColumnElement, FromClause, Select, Table, func, select
 from sqlalchemy.sql.visitors import iterate
 
 from app.domain import histories
@@ -63,8 +63,19 @@ class View(NamedTuple):
 
     def tables_of(self, used: Iterable[ClauseElement]) -> FromClause:
         """What of the tables is needed for some expressions."""
+        return self._with(self._joins_of(used))
+
+    def _joins_of(self, used: Iterable[ClauseElement]) -> list[Join]:
         named = {id(part.table) for each in used for part in iterate(each) if isinstance(part, ColumnClause)}
-        return self._with([join for join in self.joins if id(join.table) in named])
+        return [join for join in self.joins if id(join.table) in named]
+
+    def through_units(self, used: Iterable[ClauseElement], every: FromClause) -> FromClause:
+        """The same, gone through unit by unit: by those whose names are read anyway, else by `every`."""
+        joins = self._joins_of(used)
+        for join in joins:
+            if isinstance(join.table, Alias) and join.table.element is t.units:
+                return join.table.join(self._with([each for each in joins if each is not join]), join.on)
+        return every.join(self._with(joins), self.unit_id == every.c.id)
 
     def _with(self, joins: Sequence[Join]) -> FromClause:
         tables = self.own

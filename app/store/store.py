@@ -157,14 +157,14 @@ class Store:
                 continue
         raise Refusal(Code.UNAVAILABLE, "Too many others write the same; try again.")
 
-    async def answer(
+    def answer(
         self, asked: Asked, units: Units, forms: Sequence[SiteForm], values: Mapping[str, Any]
-    ) -> list[bytes | None]:
+    ) -> Awaitable[list[bytes | None]]:
         """The JSON text of each root that is asked for, for a caller, by one statement.
 
         None where the database can't write it, and it is to be asked for in the other way. Raises as `reading` does.
         """
-        return await self._answers.of(asked, units, forms, values)
+        return self._answers.of(asked, units, forms, values)
 
     def statement(self, asked: Asked, units: Units, forms: Sequence[SiteForm]) -> str:
         """The SQL by which that is answered, without values."""

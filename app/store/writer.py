@@ -241,7 +241,7 @@ class Writer:
         statement = select(gathered).where(where)
         if self.units is not UnitsForm.ONE and not _names_number(form):
             # Each unit's index is looked into; none has the key alone.
-            tables = EVERY.join(view.tables_of([gathered, where]), view.unit_id == EVERY.c.id)
+            tables = view.through_units([gathered, where], EVERY)
             return func.coalesce(statement.select_from(tables).scalar_subquery(), constant("null"))
         return func.coalesce(self._scalar(statement, view, None), constant("null"))
 

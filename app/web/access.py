@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from functools import lru_cache
 from time import perf_counter
 from typing import Any
 
@@ -117,7 +118,7 @@ class AccessLog:
     def end(self, request: Request, method: str | None, path: str) -> None:
         """Write the line of a request that is answered."""
         if self._write is not None:
-            self._write(_line("request", request, {"method": method, "path": _bounded(path)}))
+            self._write(_line("request", request, method, path))
 
 
 def begin(id: bytes) -> Request:
@@ -146,16 +147,12 @@ def operation(name: str | None, write: Write | None) -> Iterator[None]:
         yield
     finally:
         if write is not None:
-            write(_line("operation", request, {}))
+            write(_line("operation", request))
 
 
-def _line(event: str, request: Request, more: dict[str, Any]) -> bytes:
+def _line(event: str, request: Request, *where: str | None) -> bytes:
+    """A line; `where` is of a request of HTTP, its method and its path."""
     line = {
-        "request_id": request.id,
-        **more,
-        "operation": _bounded(request.name),
-        "type": request.type,
-        "caller": _bounded(request.caller),
         "duration_ms": round((perf_counter() - request.begun) * 1000, 3),
         "cost": request.cost,
         "status": request.status,
@@ -164,7 +161,18 @@ def _line(event: str, request: Request, more: dict[str, Any]) -> bytes:
         "level": "info",
         "timestamp": datetime.now(UTC),
     }
-    return orjson.dumps(line, option=orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE)
+    said = _said(request.name, request.type, request.caller, *where)
+    measured = orjson.dumps(line, option=orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE)
+    # An id is well-formed.
+    return b'{"request_id":"%b",%b,%b' % (request.id.encode(), said, measured[1:])
+
+
+@lru_cache(maxsize=256)
+def _said(name: str | None, type_: str | None, caller: str | None, *where: str | None) -> bytes:
+    """What a line says of all requests that are alike."""
+    told = dict(zip(("method", "path"), map(_bounded, where), strict=False))
+    told |= {"operation": _bounded(name), "type": type_, "caller": _bounded(caller)}
+    return orjson.dumps(told)[1:-1]
 
 
 def _id(headers: list[tuple[bytes, bytes]]) -> bytes:

@@ -29,7 +29,7 @@ from app.web.bodies import (
 from app.web.guards import SAFE_HEADERS
 from app.web.idempotency import REPLAYED, with_key
 from app.web.negotiation import Media, chosen, is_json
-from app.web.operations import Answered, Asked, Run
+from app.web.operations import Asked, Run
 from app.web.running import REQUEST_SECONDS, Running
 
 _log = structlog.get_logger(__name__)
@@ -228,14 +228,26 @@ class GraphQLView:
         self, asked: Asked, caller: Caller, receive: Receive, media: Media | None, *, mutations: bool
     ) -> Reply | None:
         """The answer to a GraphQL request; None where nobody is there any more to be answered."""
-        at_hand().name = asked.operation_name
+        request = at_hand()
+        request.name = asked.operation_name
         answering = self._run(asked, caller, mutations=mutations)
         try:
-            return await self._reply(self._running.run(answering, receive), media)
+            body, ran, code, extensions, is_replay = await self._running.run(answering, receive)
         except ClientGoneError:
             return None
+        except Refusal as refusal:
+            body, ran, code = error_body(refusal.code, refusal.message, refusal.extensions), False, refusal.code
+            is_replay = False
+            extensions = refusal.extensions
+            request.code = code
         except asyncio.CancelledError:  # The process ends, and has waited as long as it may.
             return _given_up()
+        except Exception:  # noqa: BLE001 - whatever it is, the client is answered and told nothing of it.
+            return _failed()
+        if ran:
+            return Reply(200, body, [REPLAYED] if is_replay else [])
+        status = STATUSES.get(code, 400 if media is Media.GRAPHQL else 200)
+        return Reply(status, body, headers_for(code, extensions, allow="POST"))
 
     def _media(self, scope: Scope, headers: Headers) -> Media | None:
         page = self._ide is not None and scope["method"] == "GET" and not _has_query(scope["query_string"])
@@ -310,25 +322,6 @@ class GraphQLView:
         if not kept:
             more.append(CLOSING)
         return Reply(status, error_body(refusal.code, refusal.message, refusal.extensions), more)
-
-    async def _reply(self, answering: Awaitable[Answered], media: Media | None) -> Reply:
-        """The answer to a GraphQL request. Raises ClientGoneError."""
-        request = at_hand()
-        try:
-            body, ran, code, extensions, is_replay = await answering
-        except ClientGoneError:
-            raise
-        except Refusal as refusal:
-            body, ran, code = error_body(refusal.code, refusal.message, refusal.extensions), False, refusal.code
-            is_replay = False
-            extensions = refusal.extensions
-            request.code = code
-        except Exception:  # noqa: BLE001 - as above.
-            return _failed()
-        if ran:
-            return Reply(200, body, [REPLAYED] if is_replay else [])
-        status = STATUSES.get(code, 400 if media is Media.GRAPHQL else 200)
-        return Reply(status, body, headers_for(code, extensions, allow="POST"))
 
 
 async def _send(send: Send, media: Media | None, reply: Reply) -> None:

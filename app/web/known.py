@@ -60,6 +60,7 @@ class Known:
         self._faults = faults
         self._more = more
         self._heads: OrderedDict[bytes, tuple[Head, bytes]] = OrderedDict()
+        self._dated: tuple[Pairs, bytes] = ([], b"")
 
     def learn(self, data: bytes, scope: Scope) -> None:
         """Keep the head that some bytes begin with, if it is one that may be; `scope` is what was read of it."""
@@ -105,16 +106,22 @@ class Known:
             request.status = reply.status
             parts = [
                 STATUS_LINE[reply.status],
-                *_lines(dated),
+                self._dated_lines(dated),
                 _FIXED[head.media],
                 b"content-length: %d\r\n" % len(reply.body),
-                *_lines(reply.more),
+                b"".join(_lines(reply.more)) if reply.more else b"",
                 more,
                 b"x-request-id: %b\r\n" % id,
             ]
             return Answer(b"".join(parts), reply.body, ends=CLOSING in reply.more)
         finally:
             self._log.end(request, "POST", self._path)
+
+    def _dated_lines(self, dated: Pairs) -> bytes:
+        """The server makes these headers anew each second, and hands the same on until then."""
+        if self._dated[0] is not dated:
+            self._dated = dated, b"".join(_lines(dated))
+        return self._dated[1]
 
 
 def _lines(headers: Pairs) -> list[bytes]:

@@ -165,6 +165,8 @@ class Runner:
         self, asked: Asked, operation: Operation, variables: VariableValues, cost: int, caller: Caller
     ) -> Answered:
         """The answer to an operation, and beside it what else was asked of it."""
+        if not (asked.wants_cost or asked.wants_plan or operation.is_mutation):
+            return await self._executed(operation, variables, caller, None)
         ways = Ways(self._schema, operation, variables) if asked.wants_plan and self._shows_plans else None
         answer = await self._answered(asked, operation, variables, caller, ways)
         if ways is None and not asked.wants_cost:
