@@ -1,8 +1,16 @@
-"""Threads that stand ready before they are needed."""
+"""Threads that stand ready before they are needed, and what is done in them."""
 
+import asyncio
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
+from typing import TypeVar
+
+T = TypeVar("T")
+
+LARGE = 1_000
+"""Things of which more are looked at in a thread: the event loop would be held for some milliseconds."""
 
 THREADS = min(32, (os.cpu_count() or 1) + 4)
 """How many asyncio would take by itself."""
@@ -19,3 +27,8 @@ def standing_ready(count: int, name: str) -> ThreadPoolExecutor:
     for started in [threads.submit(all_of_them.wait) for _ in range(count)]:
         started.result()
     return threads
+
+
+async def apart(size: int, work: Callable[[], T]) -> T:
+    """What some work over so many things gives; it changes nothing and awaits nothing, so it may run in a thread."""
+    return await asyncio.to_thread(work) if size > LARGE else work()

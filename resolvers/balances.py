@@ -10,6 +10,7 @@ from app.domain.balances import Item
 from app.domain.callers import Scope
 from app.domain.records import Entry, made_of
 from app.domain.refusals import Code, Refusal, Violation
+from app.threads import apart
 from resolvers.accounts import Made
 from resolvers.context import Context, Info
 
@@ -111,7 +112,7 @@ async def register(_root: Any, info: Info, *, input: dict[str, Any]) -> BatchAns
     context: Context = info.context
     context.caller.must(Scope.BALANCES_WRITE)
     elapsed_ms = _stopwatch()
-    items = _items(context, input["accountBalances"])
+    items = await _items(context, input["accountBalances"])
     registered = await register_balances(
         context.store,
         context.caller,
@@ -121,16 +122,17 @@ async def register(_root: Any, info: Info, *, input: dict[str, Any]) -> BatchAns
         elapsed_ms=elapsed_ms,
     )
     context.loaders.forget()
-    return _batch_answer(items, *registered)
+    return await apart(len(items), lambda: _batch_answer(items, *registered))
 
 
 async def validate(_root: Any, info: Info, *, input: dict[str, Any]) -> BatchAnswer:
     context: Context = info.context
     context.caller.must(Scope.BALANCES_WRITE)
     elapsed_ms = _stopwatch()
-    items = _items(context, input["accountBalances"])
+    items = await _items(context, input["accountBalances"])
     results = await validate_balances(context.store, context.caller, items, now=context.now, rules=context.limits.batch)
-    return _batch_answer(items, results, elapsed_ms())
+    elapsed = elapsed_ms()
+    return await apart(len(items), lambda: _batch_answer(items, results, elapsed))
 
 
 async def update(_root: Any, info: Info, *, input: dict[str, Any]) -> ItemResult:
@@ -139,11 +141,11 @@ async def update(_root: Any, info: Info, *, input: dict[str, Any]) -> ItemResult
     return answer.results[0]
 
 
-def _items(context: Context, given: list[dict[str, Any]]) -> list[Item]:
+async def _items(context: Context, given: list[dict[str, Any]]) -> list[Item]:
     most = context.limits.batch_items
     if len(given) > most:
         raise Refusal(Code.BATCH_TOO_LARGE, f"A batch has at most {most} items.", limit=most)
-    return [_item(item) for item in given]
+    return await apart(len(given), lambda: list(map(_item, given)))
 
 
 def _item(given: dict[str, Any]) -> Item:

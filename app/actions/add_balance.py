@@ -154,7 +154,7 @@ async def _record_together(store: Store, additions: Sequence[_Addition]) -> list
             now = max(additions[place].now for place in places)
             by = [additions[place].caller.subject for place in places]
             by = by[:1] if len(set(by)) == 1 else by
-            added = await store.record_as_seen(entries, afters, seen, now=now, by=by, apart=True)
+            added = await store.record_as_seen(entries, afters, seen, now=now, by=by, singly=True)
             for place, entry_or_none in zip(places, added or (), strict=False):
                 recorded[place] = entry_or_none
     return recorded

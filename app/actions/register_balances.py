@@ -21,6 +21,7 @@ from app.domain.callers import Caller
 from app.domain.records import Entry, made_of
 from app.store.balances import Numbered
 from app.store.store import Store, Work
+from app.threads import apart
 
 
 class Result(NamedTuple):
@@ -49,17 +50,17 @@ async def register_balances(
     elapsed_ms: Callable[[], int],
 ) -> Registered:
     """All accepted items of a batch are stored in one transaction, or none. `elapsed_ms` tells how long it takes."""
-    faults = form_faults(items, rules, now)
+    faults = await apart(len(items), lambda: form_faults(items, rules, now))
 
     async def act(work: Work) -> Registered:
         if all(faults):
             return Registered([Result(fault, None) for fault in faults], elapsed_ms())
         facts = await _facts(work, caller, items, faults, locked=True)
-        verdicts = judge(items, faults, facts)
+        verdicts = await apart(len(items), lambda: judge(items, faults, facts))
         accepted = [verdict for verdict in verdicts if isinstance(verdict, NewEntry)]
         positions = {position.account_id: position for position in facts.accounts.values()}
         added = await record(work, accepted, positions, now=now, by=caller.subject)
-        return Registered(_results(verdicts, added), elapsed_ms())
+        return Registered(await apart(len(items), lambda: _results(verdicts, added)), elapsed_ms())
 
     if not all(faults):
         registered = await _as_seen(store, caller, items, faults, now, elapsed_ms)
@@ -78,7 +79,7 @@ async def _as_seen(
 ) -> Registered | None:
     """The same without locks: judged by how the accounts were last seen to stand, and recorded where they still do."""
     default = caller.default_unit
-    by_unit = _by_unit(items, faults, default)
+    by_unit = await apart(len(items), lambda: _by_unit(items, faults, default))
     seen = await store.facts_seen(
         caller.units,
         {
@@ -89,14 +90,16 @@ async def _as_seen(
     if seen is None:
         return None
     units, accounts, taken = seen
-    verdicts = judge(items, faults, Facts(units, default, accounts, taken))
+    verdicts = await apart(len(items), lambda: judge(items, faults, Facts(units, default, accounts, taken)))
     accepted = [verdict for verdict in verdicts if isinstance(verdict, NewEntry)]
     if not accepted:
         return None
     positions = {position.account_id: position for position in accounts.values()}
     async with store.turn(positions):
         added = await record_as_seen(store, accepted, store.seen_again(positions), now=now, by=caller.subject)
-    return None if added is None else Registered(_results(verdicts, added), elapsed_ms())
+    if added is None:
+        return None
+    return Registered(await apart(len(items), lambda: _results(verdicts, added)), elapsed_ms())
 
 
 def _by_unit(items: Sequence[Item], faults: Sequence[Rejected | None], default: str | None) -> dict[str, list[Item]]:
@@ -113,11 +116,12 @@ async def validate_balances(
     store: Store, caller: Caller, items: Sequence[Item], *, now: datetime, rules: BatchRules
 ) -> list[Result]:
     """The verdicts that registering would give now. Nothing is stored, no number is taken."""
-    faults = form_faults(items, rules, now)
+    faults = await apart(len(items), lambda: form_faults(items, rules, now))
 
     async def act(work: Work) -> list[Result]:
-        verdicts = judge(items, faults, await _facts(work, caller, items, faults, locked=False))
-        return _results(verdicts, None)
+        facts = await _facts(work, caller, items, faults, locked=False)
+        verdicts = await apart(len(items), lambda: judge(items, faults, facts))
+        return await apart(len(items), lambda: _results(verdicts, None))
 
     return await store.work(caller.units, act)
 
@@ -132,7 +136,7 @@ async def record(
     """
     if not accepted:
         return []
-    done = list(steps(accepted, positions))
+    done = await apart(len(accepted), lambda: list(steps(accepted, positions)))
     places = iter(await work.log.numbers(sum(1 + len(step.crossings) for step in done)))
     numbered: list[Numbered] = []
     crossed: list[Crossed] = []
@@ -158,7 +162,7 @@ async def record_as_seen(
     None where nothing was recorded and it is to be done under the accounts' locks: one of them stands otherwise by now,
     a threshold is crossed, or the database can't.
     """
-    done = list(steps(accepted, positions))
+    done = await apart(len(accepted), lambda: list(steps(accepted, positions)))
     if any(step.crossings for step in done):
         return None
     entries = [accepted[step.place] for step in done]
@@ -173,7 +177,7 @@ async def _facts(
     work: Work, caller: Caller, items: Sequence[Item], faults: Sequence[Rejected | None], *, locked: bool
 ) -> Facts:
     default = caller.default_unit
-    by_unit = _by_unit(items, faults, default)
+    by_unit = await apart(len(items), lambda: _by_unit(items, faults, default))
     units = await work.directory.unit_ids(by_unit)
     accounts: dict[tuple[int, str], Position] = {}
     taken: dict[tuple[int, str], Entry] = {}

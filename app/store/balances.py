@@ -12,6 +12,7 @@ from app.domain.records import Entry, made_of
 from app.store.dialects import Dialect
 from app.store.narrowing import among
 from app.store.tables import balance_kinds, entries
+from app.threads import apart
 
 
 class Numbered(NamedTuple):
@@ -32,11 +33,8 @@ class Balances:
 
     async def add(self, new: Sequence[Numbered], *, now: datetime, by: str) -> list[Entry]:
         """Store entries, whose accounts this transaction holds. Raises IntegrityError where a number is taken."""
-        added = [recorded(number, entry, now=now, by=by) for number, entry, _, _ in new]
-        # Sorted by the unique key: two transactions that want the same numbers then wait for each other in one order.
-        rows_of = zip(new, added, strict=True)
-        ordered = sorted(rows_of, key=lambda both: (both[0].entry.unit_id, both[0].entry.communication_number or ""))
-        await self._dialect.insert(self._connection, entries, [_row(numbered, entry) for numbered, entry in ordered])
+        added, rows_of_entries = await apart(len(new), lambda: _rows(new, now=now, by=by))
+        await self._dialect.insert(self._connection, entries, rows_of_entries)
         kinds = {(entry.account_id, entry.currency, entry.balance_type) for entry in added}
         rows = [
             {"account_id": account_id, "kind": _kind(currency, name), "currency": currency, "balance_type": name}
@@ -58,6 +56,14 @@ class Balances:
             for entry in map(Entry._make, rows)
             if entry.communication_number in wanted
         }
+
+
+def _rows(new: Sequence[Numbered], *, now: datetime, by: str) -> tuple[list[Entry], list[dict[str, object]]]:
+    """The entries, and their rows by the unique key: two transactions that want the same numbers wait in one order."""
+    added = [recorded(number, entry, now=now, by=by) for number, entry, _, _ in new]
+    rows_of = zip(new, added, strict=True)
+    ordered = sorted(rows_of, key=lambda both: (both[0].entry.unit_id, both[0].entry.communication_number or ""))
+    return added, [_row(numbered, entry) for numbered, entry in ordered]
 
 
 def recorded(number: int, entry: NewEntry, *, now: datetime, by: str) -> Entry:

@@ -35,6 +35,7 @@ from app.store.receivers import Receivers
 from app.store.recording import HOLDERS, holder, holders_asked, parameters
 from app.store.sqlite import SQLITE_VERSION, Sqlite
 from app.store.standing import Standing
+from app.threads import apart
 
 READINGS_MAX = 8
 """Readings at once; fewer than the connections, so that a work always finds one."""
@@ -250,14 +251,14 @@ class Store:
         *,
         now: datetime,
         by: Sequence[str],
-        apart: bool = False,
+        singly: bool = False,
     ) -> list[Entry | None] | None:
         """Record entries in their order in one statement; none of them crosses a threshold.
 
         afters: where each leaves its account; None where it does not become current.
         positions: where the accounts were seen to stand.
         by: whose each is, or one for all.
-        apart: each account by itself, None standing for an entry of one that does not stand as it was seen; else all.
+        singly: each account by itself, None standing for an entry of one that does not stand as it was seen; else all.
         None where nothing was recorded: an account does not stand as it was seen, or the database needs a work for it.
         Raises as `reading` does.
         """
@@ -272,8 +273,10 @@ class Store:
         seen = [positions[number] for number in {entry.account_id: None for entry in entries}]
         became_current = [after is not None for after in afters]
         new_kinds = self._standing.new_kinds(entries)
-        values = parameters(entries, became_current, moves, new_kinds, seen, now=now, by=by)
-        statement = statements.one if len(entries) == 1 else statements.each if apart else statements.all
+        values = await apart(
+            len(entries), lambda: parameters(entries, became_current, moves, new_kinds, seen, now=now, by=by)
+        )
+        statement = statements.one if len(entries) == 1 else statements.each if singly else statements.all
         try:
             (numbers,) = await self._lanes.row(statement, values, writes=True)
         except RaceLost:

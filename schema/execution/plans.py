@@ -32,6 +32,8 @@ from schema.execution.documents import Operation, Planned
 from schema.execution.selections import TYPENAME, Arguments, Selected, Selections
 from schema.execution.shown import Show, shown
 
+_OF_THE_SCHEMA = frozenset({"__schema", "__type"})
+
 PIECES_MAX = 200
 """Pieces that read of further tables; a statement with more of them takes the database long to plan."""
 
@@ -102,6 +104,9 @@ class Plan:
                 self.roots.append(Direct(selected.key, selected, show, selected.arguments()))
         self.asked = p.Asked(pieces, self._reads) if pieces else None
         self.resolved = self._rest(operation)
+        resolved = [root.selected.name for root in self.roots if isinstance(root, Resolved)]
+        self.is_still = bool(resolved) and all(name in _OF_THE_SCHEMA for name in resolved)
+        """Whether graphql-core is left with what tells of the schema alone."""
         self._constant: list[p.Given | None] = [None] * len(self.sites)
 
     def given(self, variables: VariableValues, context: Context) -> list[p.Given]:

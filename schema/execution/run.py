@@ -18,6 +18,7 @@ from app.domain.callers import Caller
 from app.domain.numbers import JsonNumber
 from app.domain.refusals import Code, Refusal
 from app.rates import Rates
+from app.threads import apart
 from app.web.access import at_hand, carry
 from app.web.operations import Answered, Asked, OutcomeUnknown
 from app.web.running import REQUEST_SECONDS
@@ -34,8 +35,6 @@ from schema.execution.ways import Ways
 _log = structlog.get_logger("balance_gateway")
 
 
-LARGE_ITEMS = 1_000
-"""Items of a batch whose variables are read in a thread, so that nobody else waits for that."""
 FINISH_SECONDS = 3.0
 """How long the end of the process waits for mutations whose clients are gone."""
 LATELY_MAX = 2_000
@@ -230,9 +229,8 @@ class Runner:
             cost = request.cost = operation.price.of(asked.variables)
             if self._rates is not None:
                 self._rates.charge(caller, cost)
-            if operation.price.items(asked.variables) > LARGE_ITEMS:
-                return operation, await asyncio.to_thread(self._variables, operation, asked.variables), cost
-            return operation, self._variables(operation, asked.variables), cost
+            items = operation.price.items(asked.variables)
+            return operation, await apart(items, lambda: self._variables(operation, asked.variables)), cost
         except Unsound as unsound:
             return _refused(unsound.code, [_told(error, unsound.code) for error in unsound.errors])
         except Refusal as refusal:
@@ -294,6 +292,7 @@ class Runner:
         ways: Ways | None = None,
     ) -> Answered:
         context = context or self._context_of(caller)
+        is_still = False
         try:
             if root is None and self._plans is not None:
                 plan = self._plans.of(operation, variables)
@@ -302,18 +301,24 @@ class Runner:
                     if ways is not None:
                         ways.went(plan, context)
                     return answered
-            data, errors = await self._resolved(operation, variables, context, root)
+                is_still = plan.is_still and plan.asked is None
+            data, errors = await self._resolved(operation, variables, context, root, is_still=is_still)
         except Exception as error:  # noqa: BLE001 - the last line of defence.
             return _refused(Code.INTERNAL, [_internal(error)])
         is_nothing = not any(value is not None for value in (data or {}).values())
         return _answered(orjson.dumps(data), errors, is_nothing=is_nothing)
 
     async def _resolved(
-        self, operation: Operation, variables: VariableValues, context: Context, root: Any
+        self, operation: Operation, variables: VariableValues, context: Context, root: Any, *, is_still: bool = False
     ) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
-        """The data of an operation that graphql-core executes, and its errors as they are told."""
-        executor = self._executor(operation, variables, context, root)
-        result: ExecutionResult | Awaitable[ExecutionResult] = executor.execute_operation()  # type: ignore[assignment]  # The plain executor streams nothing.
+        """The data of an operation that graphql-core executes, and its errors as they are told.
+
+        is_still: whether it tells of the schema alone; then nothing is awaited, and it takes long.
+        """
+        execute: Any = self._executor(operation, variables, context, root).execute_operation
+        result: ExecutionResult | Awaitable[ExecutionResult] = (
+            await asyncio.to_thread(execute) if is_still else execute()
+        )
         answer = await result if isawaitable(result) else result
         assert isinstance(answer, ExecutionResult)
         return answer.data, [_told(error, Code.BAD_REQUEST) for error in answer.errors or ()]
@@ -330,7 +335,7 @@ class Runner:
             return None
         rest: Mapping[str, Any] = {}
         if plan.resolved is not None:
-            data, told = await self._resolved(plan.resolved, variables, context, None)
+            data, told = await self._resolved(plan.resolved, variables, context, None, is_still=plan.is_still)
             errors += told
             if data is None:
                 return _answered(b"null", errors, is_nothing=True)
@@ -382,10 +387,15 @@ async def _direct(root: Direct, variables: VariableValues, context: Context, err
     try:
         value = resolve(None, _Asking(context), **root.arguments.values(variables))
         value = await value if isawaitable(value) else value
-        return orjson.dumps(root.show(value))
+        return await apart(_size_of(value), lambda: orjson.dumps(root.show(value)))
     except Exception as error:  # noqa: BLE001 - as graphql-core does for a field.
         errors.append(_told(_located(error, root), Code.BAD_REQUEST))
         return b"null"
+
+
+def _size_of(value: Any) -> int:
+    """How many things a resolver gave, more or less."""
+    return max([len(each) for each in value if isinstance(each, list)], default=0) if isinstance(value, tuple) else 0
 
 
 class _Asking(NamedTuple):
