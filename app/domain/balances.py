@@ -127,7 +127,7 @@ def _are_plain(items: Sequence[Item], rules: BatchRules, now: datetime) -> bool:
         return False
     if not texts.allowed("".join(texts_of_all)) or is_too_far_ahead(max(moments), now, rules.ahead_max):
         return False
-    if rules.balance_types is not None and not rules.balance_types.issuperset(filter(None.__ne__, kinds)):
+    if rules.balance_types is not None and not rules.balance_types.issuperset({*kinds} - {None}):
         return False
     return money.are_sound(values)
 
