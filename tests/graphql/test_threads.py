@@ -8,6 +8,7 @@ from graphql import get_introspection_query
 from graphql.execution.executor import Executor
 
 from app.actions import register_balances
+from app.domain.balances import judge
 from app.threads import LARGE
 from tests.asking import Gateway
 
@@ -32,14 +33,14 @@ class Noting:
 async def test_large_batches_are_judged_in_a_thread(
     filled: Gateway, monkeypatch: pytest.MonkeyPatch, items: int, *, is_apart: bool
 ) -> None:
-    judge = Noting(register_balances.judge)
-    monkeypatch.setattr(register_balances, "judge", judge)
+    judging = Noting(judge)
+    monkeypatch.setattr(register_balances, "judge", judging)
     item = {"accountExtId": "EXT-1", "requester": "r", "value": 1, "balanceAt": "2026-01-01T00:00:00Z"}
     batch = {"accountBalances": [{**item, "communicationNumber": f"n{n // 2}"} for n in range(items)]}
     answer = (await filled.ask(REGISTER, input=batch)).sound()["registerBatchAccountBalances"]
     accepted = (items + 1) // 2
     assert answer == {"acceptedCount": accepted, "rejectedCount": items - accepted}
-    assert (threading.get_ident() not in judge.threads) is is_apart
+    assert (threading.get_ident() not in judging.threads) is is_apart
 
 
 @pytest.mark.parametrize(
