@@ -224,21 +224,24 @@ class Store:
         accounts: dict[tuple[int, str], Position] = {}
         taken: dict[tuple[int, str], Entry] = {}
         wanted: list[tuple[int, str]] = []
-        async with self.reading(None) as reads:
-            if any(standing.unit_id(name) is None for name in asked):
+        if any(standing.unit_id(name) is None for name in asked):
+            async with self.reading(None) as reads:
                 standing.learn_units(await reads.directory.every_unit())
-            for name, (external_ids, numbers) in asked.items():
-                unit_id = standing.unit_id(name) if units is None or name in units else None
-                if unit_id is None:
-                    continue
-                ids[name] = unit_id
-                found, unknown = standing.by_external_ids(unit_id, external_ids)
-                if unknown:
-                    read = await reads.accounts.positions_unlocked(unit_id, unknown)
+        unseen: dict[int, list[str]] = {}
+        for name, (external_ids, numbers) in asked.items():
+            unit_id = standing.unit_id(name) if units is None or name in units else None
+            if unit_id is None:
+                continue
+            ids[name] = unit_id
+            found, unseen[unit_id] = standing.by_external_ids(unit_id, external_ids)
+            accounts |= {(unit_id, external_id): position for external_id, position in found.items()}
+            wanted += [(unit_id, number) for number in numbers]
+        if any(unseen.values()):
+            async with self.reading(None) as reads:
+                for unit_id, external_ids in unseen.items():
+                    read = await reads.accounts.positions_unlocked(unit_id, external_ids)
                     standing.learn(read.values())
-                    found |= read
-                accounts |= {(unit_id, external_id): position for external_id, position in found.items()}
-                wanted += [(unit_id, number) for number in numbers]
+                    accounts |= {(unit_id, external_id): position for external_id, position in read.items()}
         if wanted:
             taken = dict(map(holder, await self._lanes.rows(HOLDERS, holders_asked(wanted))))
         return ids, accounts, taken

@@ -12,12 +12,14 @@ from typing import Any
 
 from sqlalchemy import insert
 
+from app.domain.balances import NewEntry
 from app.domain.callers import LOCAL
+from app.store.recording import parameters
 from app.store.tables import entries
 from app.web.bodies import JsonReader
 from app.web.operations import Asked
 from tests.asking import Gateway
-from tests.benchmarks.measuring import compared, fill, gateways
+from tests.benchmarks.measuring import Action, compared, fill, gateways
 
 ITEMS = 1_000
 REGISTER = """mutation ($input: BatchAccountBalancesInput!) {
@@ -68,7 +70,7 @@ def rows(run: int) -> list[dict[str, Any]]:
 
 
 async def measure(kind: str, gateway: Gateway) -> None:
-    await fill(gateway, 500)
+    await fill(gateway, 1_000)
     runs = itertools.count()
     reader = JsonReader()
 
@@ -92,6 +94,40 @@ async def measure(kind: str, gateway: Gateway) -> None:
 
     what = "executemany" if kind == "sqlite" else "INSERT ... SELECT FROM unnest(...)"
     await compared(f"{kind}: a request of {ITEMS} items against a bare {what}", ours, bare)
+    if gateway.store.dialect.record is not None:
+        await against_all_that_it_stores(kind, gateway, ours)
+
+
+async def against_all_that_it_stores(kind: str, gateway: Gateway, ours: Action) -> None:
+    """The same against the one statement that stores the entries, their events and the accounts' states."""
+    store, statements = gateway.store, gateway.store.dialect.record
+    assert statements is not None
+    runs = itertools.count()
+    given: dict[str, Any] = {}
+
+    async def made_ready() -> None:
+        run = next(runs)
+        async with store.reading(None) as reads:
+            # Accounts that the gateway's own batches leave alone.
+            seen = await reads.accounts.positions_seen(range(501, 1_001))
+        entries_ = [
+            NewEntry(
+                *(501 + number % 500, 1, AT, Decimal("1007.0007"), "EUR", "STATEMENT_BALANCE", Decimal(33333)),
+                *(f"all-{run}-{number}", "financial_institution"),
+            )
+            for number in range(ITEMS)
+        ]
+        moves = [number >= ITEMS - 500 for number in range(ITEMS)]
+        is_new = [run == 0] * ITEMS
+        given.clear()
+        given.update(parameters(entries_, [True] * ITEMS, moves, is_new, seen.values(), now=AT, by=["local"]))
+
+    async def statement() -> None:
+        (numbers,) = await store._lanes.row(statements.all, given, writes=True)
+        assert len(numbers) == ITEMS
+
+    what = "the bare statement that stores its rows, events and states"
+    await compared(f"{kind}: a request of {ITEMS} items against {what}", ours, statement, before=made_ready)
 
 
 async def main() -> None:

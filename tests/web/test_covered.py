@@ -178,7 +178,7 @@ TRIED: Mapping[str, str] = {
     "L09": "store/test_store.py::test_sqlite_keeps_what_it_said_and_readers_write_nothing",
     "L10": "faults/test_databases_fail.py::test_a_database_that_is_read_only_is_read_and_refuses_writes",
     "L11": "store/test_migrations.py::test_a_database_that_was_not_migrated_is_not_ready",
-    "L12": "faults/test_disks.py::test_a_backup_under_load_holds_the_first_writes_and_takes_the_others_again",
+    "L12": "faults/test_restores.py::test_a_backup_under_load_holds_the_first_writes_and_takes_the_others_again",
     "M01": "web/test_limits.py::test_rates_are_told_with_the_time_to_wait",
     "M02": "graphql/test_limits.py::test_what_an_operation_costs",
     "M03": "store/test_rates.py::test_one_process_alone_is_exact_and_tells_when_to_come_again",
