@@ -118,7 +118,7 @@ def _are_plain(items: Sequence[Item], rules: BatchRules, now: datetime) -> bool:
     False only says that each is to be looked at by itself.
     """
     accounts, numbers, requesters, values, moments, kinds, units, equivalents, _ = zip(*items, strict=True)
-    if None in moments or any(equivalents) or not (all(accounts) and all(numbers) and all(requesters)):
+    if None in moments or not (all(accounts) and all(numbers) and all(requesters)):
         return False
     named = [*accounts, *numbers, *requesters]
     texts_of_all = [*named, *filter(None, kinds), *filter(None, units)]
@@ -129,7 +129,7 @@ def _are_plain(items: Sequence[Item], rules: BatchRules, now: datetime) -> bool:
         return False
     if rules.balance_types is not None and not rules.balance_types.issuperset({*kinds} - {None}):
         return False
-    return money.are_sound(values)
+    return money.are_sound([*values, *[value for value in equivalents if value is not None]])
 
 
 def _missing(item: Item) -> Rejected | None:
