@@ -67,19 +67,24 @@ _NUMBERS_APART = "SELECT array_agg(n.id ORDER BY g.place) FROM given AS g LEFT J
 
 
 def _sql(rows: Callable[[Mapping[str, str], int, str], str], *, apart: bool = False) -> str:
+    # Account by account, in their order, and then by a list of them: else the planner would rather read all positions than
+    # look up a thousand.
     return f"""
 WITH given AS (
   {rows(_GIVEN, 1, "given")}
 ), seen AS (
   {rows(_SEEN, len(_GIVEN) + 1, "seen")}
 ), held AS MATERIALIZED (
-  SELECT p.account_id, p.unit_id, p.external_id, p.division_id
-  FROM positions AS p JOIN seen AS s ON s.account_id = p.account_id
-  WHERE p.entry_id IS NOT DISTINCT FROM s.entry_id
-    AND p.low_threshold IS NOT DISTINCT FROM s.low_threshold
-    AND p.high_threshold IS NOT DISTINCT FROM s.high_threshold
-    AND p.external_id IS NOT DISTINCT FROM s.external_id
-  ORDER BY p.account_id FOR NO KEY UPDATE OF p
+  SELECT here.* FROM (SELECT * FROM seen ORDER BY account_id) AS s CROSS JOIN LATERAL (
+    SELECT p.account_id, p.unit_id, p.external_id, p.division_id
+    FROM positions AS p
+    WHERE p.account_id = s.account_id
+      AND p.entry_id IS NOT DISTINCT FROM s.entry_id
+      AND p.low_threshold IS NOT DISTINCT FROM s.low_threshold
+      AND p.high_threshold IS NOT DISTINCT FROM s.high_threshold
+      AND p.external_id IS NOT DISTINCT FROM s.external_id
+    FOR NO KEY UPDATE
+  ) AS here
 ), ready AS MATERIALIZED (
   SELECT g.*, h.unit_id, h.external_id, h.division_id
   FROM given AS g JOIN held AS h ON h.account_id = g.account_id
@@ -90,6 +95,7 @@ WITH given AS (
 ), moved AS (
   UPDATE positions AS p SET balance = n.amount, entry_id = n.id, at = n.at
   FROM numbered AS n WHERE n.moves AND p.account_id = n.account_id
+    AND p.account_id = ANY (ARRAY(SELECT account_id FROM numbered WHERE moves))
 ), kinds AS (
   INSERT INTO balance_kinds (account_id, kind, currency, balance_type)
   SELECT DISTINCT account_id, currency || coalesce(':' || balance_type, ''), currency, balance_type

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import asyncpg
 import pytest
 
 from app.domain.refusals import Code, Refusal
@@ -19,6 +20,7 @@ CORRECT = """mutation ($id: ID!, $amount: Decimal!) { correctAccountBalance(acco
 CREATE = """mutation ($name: String!, $thresholds: Decimal) { createAccount(
   input: {name: $name, contractorId: "contractor_1", balanceHighThreshold: $thresholds}
 ) { account { id } userErrors { message } } }"""
+CONTRACTOR = 'mutation { createContractor(input: {name: "Acme", isCustomer: true}) { contractor { id } } }'
 AT = "2026-01-01T00:00:00Z"
 
 
@@ -111,3 +113,43 @@ async def test_all_of_a_group_are_told_that_their_outcome_is_unknown(
     answers = await asyncio.gather(*(filled.ask(ADD, id="account_1", amount=n, at=AT) for n in range(3)))
     assert [each.codes for each in answers] == [["UNAVAILABLE"]] * 3
     assert {error["message"] for each in answers for error in each.errors} == {"The outcome is unknown."}
+
+
+@pytest.mark.parametrize("others", [0, 2])
+async def test_who_waited_for_a_lock_writes_by_what_the_locked_row_says_then(
+    postgresql_url: str, monkeypatch: pytest.MonkeyPatch, others: int
+) -> None:
+    """Alone, and with entries of accounts that stand as they were seen."""
+    gateway = Gateway(postgresql_url)
+    made = await gateway.ask(CONTRACTOR)
+    assert not made.errors
+    ids = await accounts(gateway, *[{}] * (others + 1))
+    for id in ids:
+        (await gateway.ask(ADD, id=id, amount=1, at=AT)).sound()
+    noted = []
+    record = gateway.store.record_as_seen
+
+    async def noting(*given: Any, **more: Any) -> Any:
+        recorded = await record(*given, **more)
+        noted.append(recorded if recorded is None else [each is not None for each in recorded])
+        return recorded
+
+    monkeypatch.setattr(gateway.store, "record_as_seen", noting)
+    other = await asyncpg.connect(postgresql_url.replace("+asyncpg", ""))
+    watcher = await asyncpg.connect(postgresql_url.replace("+asyncpg", ""))
+    writing = other.transaction()
+    await writing.start()
+    await other.execute("UPDATE positions SET high_threshold = 15 * 10000 WHERE account_id = 1")
+    asking = [asyncio.create_task(gateway.ask(CORRECT, id=id, amount=9)) for id in ids]
+    while not await watcher.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110 - another process tells.
+        await asyncio.sleep(0)
+    await writing.commit()
+    answers = [each.sound()["correctAccountBalance"] for each in await asyncio.gather(*asking)]
+    assert [each["balance"]["amount"] for each in answers] == ["10"] * (others + 1)
+    assert noted == [None if not others else [False, True, True]]
+    await asyncio.gather(*(gateway.ask(CORRECT, id=id, amount=9) for id in ids))
+    state = await gateway.ask("query ($id: ID!) { account(id: $id) { balance thresholdState } }", id=ids[0])
+    assert state.sound()["account"] == {"balance": "19", "thresholdState": "HIGH"}
+    for each in (other, watcher):
+        await each.close()
+    await gateway.store.close()
