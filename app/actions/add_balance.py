@@ -113,6 +113,8 @@ async def _recorded(
         return await store.work(caller.units, act)
     except Violated as violated:
         return list(violated.violations)
+    finally:
+        store.unsee([] if number is None else [number])
 
 
 async def _record_together(store: Store, additions: Sequence[_Addition]) -> list[Entry | None]:

@@ -51,6 +51,7 @@ async def register_balances(
 ) -> Registered:
     """All accepted items of a batch are stored in one transaction, or none. `elapsed_ms` tells how long it takes."""
     faults = await apart(len(items), lambda: form_faults(items, rules, now))
+    written: set[int] = set()
 
     async def act(work: Work) -> Registered:
         if all(faults):
@@ -60,13 +61,17 @@ async def register_balances(
         accepted = [verdict for verdict in verdicts if isinstance(verdict, NewEntry)]
         positions = {position.account_id: position for position in facts.accounts.values()}
         added = await record(work, accepted, positions, now=now, by=caller.subject)
+        written.update(positions)
         return Registered(await apart(len(items), lambda: _results(verdicts, added)), elapsed_ms())
 
     if not all(faults):
         registered = await _as_seen(store, caller, items, faults, now, elapsed_ms)
         if registered is not None:
             return registered
-    return await store.work(caller.units, act)
+    try:
+        return await store.work(caller.units, act)
+    finally:
+        store.unsee(written)
 
 
 async def _as_seen(

@@ -67,8 +67,8 @@ _NUMBERS_APART = "SELECT array_agg(n.id ORDER BY g.place) FROM given AS g LEFT J
 
 
 def _sql(rows: Callable[[Mapping[str, str], int, str], str], *, apart: bool = False) -> str:
-    # Account by account, in their order, and then by a list of them: else the planner would rather read all positions than
-    # look up a thousand.
+    # Account by account, in their order, and then by a list of them: else the planner would rather read all positions
+    # than look up a thousand.
     return f"""
 WITH given AS (
   {rows(_GIVEN, 1, "given")}

@@ -192,6 +192,10 @@ class Store:
         found = self._standing.by_numbers([account]).get(account)
         return found if found is not None and self._standing.is_seen(found, units) else None
 
+    def unsee(self, accounts: Collection[int]) -> None:
+        """Accounts were written to otherwise than by what was seen: where they stand is read when it is asked for."""
+        self._standing.forget(accounts)
+
     @property
     def records_as_seen(self) -> bool:
         """Whether a statement records by what was seen."""

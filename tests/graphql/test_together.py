@@ -153,3 +153,35 @@ async def test_who_waited_for_a_lock_writes_by_what_the_locked_row_says_then(
     for each in (other, watcher):
         await each.close()
     await gateway.store.close()
+
+
+async def test_an_account_that_crossed_a_threshold_is_written_to_as_seen_again(
+    filled: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (watched,) = await accounts(filled, {"thresholds": "10"})
+    works = 0
+    work = filled.store.work
+
+    async def counted(*given: Any) -> Any:
+        nonlocal works
+        works += 1
+        return await work(*given)
+
+    monkeypatch.setattr(filled.store, "work", counted)
+    item = {"accountExtId": "EXT-9", "requester": "r", "balanceAt": AT}
+    update = (
+        "mutation ($id: ID!, $input: UpdateAccountInput!) { updateAccount(id: $id, input: $input) { account { id } } }"
+    )
+    (await filled.ask(update, id=watched, input={"externalId": "EXT-9"})).sound()
+    works = 0
+    for amount in (1, 11, 12, 13):
+        (await filled.ask(ADD, id=watched, amount=amount, at=AT)).sound()
+    batch = """mutation ($input: BatchAccountBalancesInput!) {
+      registerBatchAccountBalances(input: $input) { acceptedCount } }"""
+    for number, value in enumerate((1, 2, 3)):
+        items = [{**item, "communicationNumber": f"n{number}", "value": value}]
+        assert (await filled.ask(batch, input={"accountBalances": items})).sound()["registerBatchAccountBalances"] == {
+            "acceptedCount": 1
+        }
+    # Each time that a threshold is crossed, and no more.
+    assert works == (2 if filled.store.records_as_seen else 7)
