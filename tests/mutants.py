@@ -32,6 +32,7 @@ class Mutant(NamedTuple):
 TENANCY = ("tests/graphql/test_tenancy.py",)
 STORE = ("tests/store/test_store.py",)
 CONCURRENCY = ("tests/graphql/test_concurrency.py",)
+TOGETHER = ("tests/graphql/test_together.py",)
 CYCLES = ("tests/domain/test_cycles.py", "tests/domain/test_histories.py")
 CLOSINGS = ("tests/store/test_closings.py",)
 NETWORKS = ("tests/faults/test_networks_fail.py",)
@@ -41,6 +42,34 @@ POWER = ("tests/faults/test_power_fails.py",)
 RESTORES = ("tests/faults/test_restores.py", "-k", "never_taken")
 
 MUTANTS = (
+    Mutant(
+        "those who write together are judged by what stood before",
+        "app/actions/add_balance.py",
+        "position = standing.get(account, position)",
+        "position = position or standing.get(account)",
+        CONCURRENCY,
+    ),
+    Mutant(
+        "who waited for a lock does not look again",
+        "app/store/recording.py",
+        "      AND p.high_threshold IS NOT DISTINCT FROM s.high_threshold\n",
+        "",
+        TOGETHER,
+    ),
+    Mutant(
+        "who crossed a threshold is remembered as before",
+        "app/actions/add_balance.py",
+        "store.unsee([] if number is None else [number])",
+        "store.unsee([])",
+        TOGETHER,
+    ),
+    Mutant(
+        "a known head is followed by anything",
+        "app/web/known.py",
+        "if found is None or len(data) - end != found[0].length:",
+        "if found is None:",
+        ("tests/web/test_known.py",),
+    ),
     Mutant(
         "what was answered is not committed",
         "app/store/store.py",
@@ -227,8 +256,8 @@ MUTANTS = (
     Mutant(
         "the query of an address is logged",
         "app/web/access.py",
-        '"path": _bounded(scope["path"])',
-        '"path": _bounded(scope["path"] + str(scope.get("query_string")))',
+        'else None, scope["path"])',
+        "else None, f\"{scope['path']}?{scope['query_string'].decode()}\")",
         ACCESS,
     ),
     Mutant(
