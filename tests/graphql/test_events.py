@@ -361,7 +361,7 @@ FOLLOW = "subscription ($after: String) { balanceCreated(after: $after) { amount
 def _with_readings(bank: Gateway, reading: Callable[[Units], Any]) -> None:
     """From here on operations read in this way."""
     store = copy.copy(bank.store)
-    store.reading = reading  # type: ignore[method-assign,assignment]
+    store.reading = reading  # type: ignore[method-assign,assignment]  # Of the copy alone.
     bank._run._context_of = lambda caller: Context(caller, store, bank.now, bank.limits, bank.feed)
 
 

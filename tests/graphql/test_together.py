@@ -29,7 +29,7 @@ async def accounts(gateway: Gateway, *more: dict[str, Any]) -> list[str]:
     return [each.sound()["createAccount"]["account"]["id"] for each in made]
 
 
-async def test_sixty_at_once_need_few_statements(filled: Gateway) -> None:
+async def test_sixty_at_once_need_few_statements(filled: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     ids = ["account_1", *await accounts(filled, *[{}] * 9)]
     recorded = 0
     record = filled.store.record_as_seen
@@ -39,7 +39,7 @@ async def test_sixty_at_once_need_few_statements(filled: Gateway) -> None:
         recorded += 1
         return await record(*given, **more)
 
-    filled.store.record_as_seen = counted  # type: ignore[method-assign]
+    monkeypatch.setattr(filled.store, "record_as_seen", counted)
     answers = await asyncio.gather(*(filled.ask(ADD, id=ids[n % 10], amount=n, at=AT) for n in range(60)))
     made = [each.sound()["createBankAccountBalance"] for each in answers]
     assert [each["balance"]["amount"] for each in made] == [str(n) for n in range(60)]

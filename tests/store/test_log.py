@@ -239,7 +239,7 @@ async def test_a_listener_that_lags_is_let_go_and_others_go_on(gateway: Gateway)
     assert (await two).data["communication_number"] == "0"
     with pytest.raises(Exception, match="Too many events wait") as lagged:
         await anext(slow)
-    assert lagged.value.code == "SUBSCRIPTION_LAGGED"  # type: ignore[attr-defined]
+    assert lagged.value.code == "SUBSCRIPTION_LAGGED"  # type: ignore[attr-defined]  # It is a Refusal.
     one.cancel()
     feed.cancel()
     await asyncio.gather(one, feed, return_exceptions=True)

@@ -894,6 +894,10 @@ async def test_an_answer_that_cannot_be_made_ends_the_connection(
     async def failing(*_arguments: object) -> None:
         raise ValueError("no")
 
+    # Other tests of the same process may have set logging up, which turns loggers off that were there before.
+    log = logging.getLogger("uvicorn.error")
+    monkeypatch.setattr(log, "disabled", False)
+    monkeypatch.setattr(log, "propagate", True)
     monkeypatch.setattr(Known, "answer", failing)
     wire.send(A)
     await wired.settled(wire)

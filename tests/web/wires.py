@@ -156,7 +156,7 @@ class Wired:
     def connected(self) -> Wire:
         wire = Wire()
         wire.connection = self.watch.protocol(self.config, self.state, {}, asyncio.get_running_loop())
-        wire.connection.parser = _Seen(wire.connection.parser, wire.fed)  # type: ignore[assignment]
+        wire.connection.parser = _Seen(wire.connection.parser, wire.fed)  # type: ignore[assignment]  # It hands all on.
         wire.connection.connection_made(wire)
         return wire
 
