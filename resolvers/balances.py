@@ -1,18 +1,20 @@
 """Who may record balances, and what is forgotten after."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import repeat
 from typing import Any, NamedTuple
 
 from app.actions.add_balance import add_balance, correct_balance
 from app.actions.register_balances import Result, register_balances, validate_balances
-from app.domain.balances import Item
+from app.domain.balances import Item, Rejected
 from app.domain.callers import Scope
-from app.domain.records import Entry, made_of
+from app.domain.records import Entry, many_of
 from app.domain.refusals import Code, Refusal, Violation
 from app.threads import apart
 from resolvers.accounts import Made
 from resolvers.context import Context, Info
+from resolvers.inputs import Alike
 
 
 class ItemResult(NamedTuple):
@@ -20,48 +22,31 @@ class ItemResult(NamedTuple):
 
     place: int
     time_elapsed_ms: int
-    item: Item
-    result: Result
+    communication_number: str
+    account_ext_id: str
+    business_unit: str | None
+    rejected: Rejected | None
+    balance: Entry | None
 
     @property
     def accepted(self) -> bool:
-        return self.result.rejected is None
-
-    @property
-    def communication_number(self) -> str:
-        return self.item.communication_number
-
-    @property
-    def account_ext_id(self) -> str:
-        return self.item.account_ext_id
-
-    @property
-    def business_unit(self) -> str | None:
-        return self.item.business_unit
+        return self.rejected is None
 
     @property
     def error_code(self) -> str | None:
-        rejected = self.result.rejected
-        return None if rejected is None else rejected.code
+        return None if self.rejected is None else self.rejected.code
 
     @property
     def error_description(self) -> str | None:
-        rejected = self.result.rejected
-        return None if rejected is None else rejected.description
+        return None if self.rejected is None else self.rejected.description
 
     @property
     def same_content(self) -> bool | None:
-        rejected = self.result.rejected
-        return None if rejected is None else rejected.same_content
+        return None if self.rejected is None else self.rejected.same_content
 
     @property
     def error_field(self) -> str | None:
-        rejected = self.result.rejected
-        return None if rejected is None else rejected.field
-
-    @property
-    def balance(self) -> Entry | None:
-        return self.result.entry
+        return None if self.rejected is None else self.rejected.field
 
 
 class BatchAnswer(NamedTuple):
@@ -141,26 +126,42 @@ async def update(_root: Any, info: Info, *, input: dict[str, Any]) -> ItemResult
     return answer.results[0]
 
 
-async def _items(context: Context, given: list[dict[str, Any]]) -> list[Item]:
+async def _items(context: Context, given: Sequence[dict[str, Any]]) -> list[Item]:
     most = context.limits.batch_items
     if len(given) > most:
         raise Refusal(Code.BATCH_TOO_LARGE, f"A batch has at most {most} items.", limit=most)
-    return await apart(len(given), lambda: list(map(_item, given)))
+    return await apart(len(given), lambda: _alike(given) if isinstance(given, Alike) else list(map(_item, given)))
+
+
+_KEYS = (
+    "accountExtId",
+    "communicationNumber",
+    "requester",
+    "value",
+    "balanceAt",
+    "balanceType",
+    "businessUnit",
+    "equivalentValue",
+)
+"""An item's, in the order of its record; then comes the key of its moment."""
+_MOMENT, _OLD_MOMENT = _KEYS.index("balanceAt"), "updateAt"
+
+
+def _alike(given: Alike) -> list[Item]:
+    columns = given.columns
+    if _OLD_MOMENT in columns:
+        return list(map(_item, given))
+    nothing = [None] * len(given)
+    return many_of(Item, [*(columns.get(key, nothing) for key in _KEYS), repeat(_KEYS[_MOMENT])])
 
 
 def _item(given: dict[str, Any]) -> Item:
-    get = given.get
-    moment = get("balanceAt")
-    if moment is not None:
-        key = "balanceAt"
-    else:
-        moment = get("updateAt")
-        key = "balanceAt" if moment is None else "updateAt"
-    values = (
-        *(given["accountExtId"], given["communicationNumber"], given["requester"], given["value"], moment),
-        *(get("balanceType"), get("businessUnit"), get("equivalentValue"), key),
-    )
-    return made_of(Item, values)
+    values: list[Any] = list(map(given.get, _KEYS))
+    moment = _KEYS[_MOMENT]
+    if values[_MOMENT] is None and given.get(_OLD_MOMENT) is not None:
+        moment = _OLD_MOMENT
+        values[_MOMENT] = given[moment]
+    return Item._make([*values, moment])
 
 
 def _stopwatch() -> Callable[[], int]:
@@ -172,9 +173,10 @@ def _stopwatch() -> Callable[[], int]:
 def _batch_answer(items: list[Item], results: list[Result], elapsed: int) -> BatchAnswer:
     """The answer to a batch; an item's time is its share of the batch's."""
     share = elapsed // len(items) if items else 0
-    answers = [
-        made_of(ItemResult, (place, share, item, result))
-        for place, (item, result) in enumerate(zip(items, results, strict=True))
-    ]
-    rejected = sum(result.rejected is not None for result in results)
-    return BatchAnswer(answers, len(answers) - rejected, rejected, elapsed)
+    if not items:
+        return BatchAnswer([], 0, 0, elapsed)
+    accounts, numbers, _, _, _, _, units, _, _ = zip(*items, strict=True)
+    rejected, entries = zip(*results, strict=True)
+    answers = many_of(ItemResult, [range(len(items)), repeat(share), numbers, accounts, units, rejected, entries])
+    accepted = rejected.count(None)
+    return BatchAnswer(answers, accepted, len(items) - accepted, elapsed)

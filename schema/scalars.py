@@ -4,7 +4,7 @@ import datetime as dt
 import decimal
 import re
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import strawberry
@@ -115,3 +115,9 @@ SCALARS: dict[object, ScalarDefinition] = {
         "JSON", "Any JSON value.", lambda value: value, lambda value: value, lambda node, _variables=None: node
     ),
 }
+
+PARSED_TOGETHER: Mapping[str, Callable[[Sequence[str]], Sequence[Any] | None]] = {
+    "Decimal": money.parse_all,
+    "DateTime": moments.parse_instants,
+}
+"""By a scalar's name, what makes the values of many texts at once; None where they are to be looked at one by one."""

@@ -131,7 +131,7 @@ async def _record_together(store: Store, additions: Sequence[_Addition]) -> list
         locked: set[int] = set()
         places: list[int] = []
         entries: list[NewEntry] = []
-        afters: list[Position | None] = []
+        became_current: list[bool] = []
         for place, (account, caller, judged, _) in enumerate(additions):
             position = store.position_seen(caller.units, account) if account in free else None
             if position is None or account in locked:
@@ -150,13 +150,13 @@ async def _record_together(store: Store, additions: Sequence[_Addition]) -> list
                 standing[account] = after
             places.append(place)
             entries.append(entry)
-            afters.append(after)
+            became_current.append(after is not None)
         recorded: list[Entry | None] = [None] * len(additions)
         if entries:
             now = max(additions[place].now for place in places)
             by = [additions[place].caller.subject for place in places]
             by = by[:1] if len(set(by)) == 1 else by
-            added = await store.record_as_seen(entries, afters, seen, now=now, by=by, singly=True)
+            added = await store.record_as_seen(entries, became_current, seen, now=now, by=by)
             for place, entry_or_none in zip(places, added or (), strict=False):
                 recorded[place] = entry_or_none
     return recorded

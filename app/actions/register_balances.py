@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from app.actions.crossings import Crossed, tell_crossings
 from app.domain.balances import (
+    NO_ACCOUNT,
     BatchRules,
     Facts,
     Item,
@@ -15,10 +16,14 @@ from app.domain.balances import (
     Verdict,
     form_faults,
     judge,
+    numbered,
+    placed,
+    refuse_used,
     steps,
+    unit_names,
 )
 from app.domain.callers import Caller
-from app.domain.records import Entry, made_of
+from app.domain.records import Entry, many_of
 from app.store.balances import Numbered
 from app.store.store import Store, Work
 from app.threads import apart
@@ -82,39 +87,43 @@ async def _as_seen(
     now: datetime,
     elapsed_ms: Callable[[], int],
 ) -> Registered | None:
-    """The same without locks: judged by how the accounts were last seen to stand, and recorded where they still do."""
-    default = caller.default_unit
-    by_unit = await apart(len(items), lambda: _by_unit(items, faults, default))
-    seen = await store.facts_seen(
-        caller.units,
-        {
-            name: ({item.account_ext_id for item in group}, {item.communication_number for item in group})
-            for name, group in by_unit.items()
-        },
-    )
-    if seen is None:
+    """The same in one statement: who the accounts are was seen before, where they stand the statement looks itself.
+    It also finds which numbers are taken; whose they are is asked after it.
+
+    None where nothing was recorded and it is to be done by a work: an account is called otherwise by now, a threshold
+    is crossed, or the database can't.
+    """
+    if not store.records_as_seen:
         return None
-    units, accounts, taken = seen
-    verdicts = await apart(len(items), lambda: judge(items, faults, Facts(units, default, accounts, taken)))
-    accepted = [verdict for verdict in verdicts if isinstance(verdict, NewEntry)]
+    size, default = len(items), caller.default_unit
+    names = await apart(size, lambda: set(unit_names(items, default)))
+    facts = Facts(await store.units_seen(caller.units, names), default, store.accounts_seen, {})
+    seen = await apart(size, lambda: placed(items, faults, facts))
+    if unseen := await apart(size, lambda: _without_account(items, seen.verdicts, facts)):
+        await store.see_external(unseen)
+        seen = await apart(size, lambda: placed(items, faults, facts))
+    verdicts = await apart(size, lambda: refuse_used(seen.verdicts, {}))
+    accepted = [verdict for verdict in verdicts if type(verdict) is NewEntry]
     if not accepted:
         return None
-    positions = {position.account_id: position for position in accounts.values()}
-    async with store.turn(positions):
-        added = await record_as_seen(store, accepted, store.seen_again(positions), now=now, by=caller.subject)
+    accounts = {position.account_id: position for position in seen.positions if position is not None}
+    async with store.turn(accounts):
+        added = await store.record_batch(accepted, accounts, now=now, by=caller.subject)
     if added is None:
         return None
-    return Registered(await apart(len(items), lambda: _results(verdicts, added)), elapsed_ms())
+    taken = [entry for entry, stored in zip(accepted, added, strict=True) if stored is None]
+    if taken:
+        holders = await store.holders(list(map(numbered, taken)))
+        verdicts = await apart(size, lambda: refuse_used(seen.verdicts, holders))
+    kept = [entry for entry in added if entry is not None]
+    return Registered(await apart(size, lambda: _results(verdicts, kept)), elapsed_ms())
 
 
-def _by_unit(items: Sequence[Item], faults: Sequence[Rejected | None], default: str | None) -> dict[str, list[Item]]:
-    """The items without a fault, by the business unit that each is for."""
-    found: dict[str, list[Item]] = {}
-    for item, fault in zip(items, faults, strict=True):
-        name = item.business_unit if item.business_unit is not None else default
-        if fault is None and name is not None:
-            found.setdefault(name, []).append(item)
-    return found
+def _without_account(items: Sequence[Item], verdicts: Sequence[Verdict], facts: Facts) -> set[tuple[int, str]]:
+    """The business units and external ids of items whose account is not known to exist."""
+    names = unit_names(items, facts.default_unit)
+    rows = zip(verdicts, names, items, strict=True)
+    return {(facts.units[name], item.account_ext_id) for verdict, name, item in rows if verdict is NO_ACCOUNT}
 
 
 async def validate_balances(
@@ -159,25 +168,6 @@ async def record(
     return [by_index[index] for index in range(len(accepted))]
 
 
-async def record_as_seen(
-    store: Store, accepted: Sequence[NewEntry], positions: Mapping[int, Position], *, now: datetime, by: str
-) -> list[Entry] | None:
-    """Record entries of accounts as these were seen to stand, in one statement. Answers in the order given.
-
-    None where nothing was recorded and it is to be done under the accounts' locks: one of them stands otherwise by now,
-    a threshold is crossed, or the database can't.
-    """
-    done = await apart(len(accepted), lambda: list(steps(accepted, positions)))
-    if any(step.crossings for step in done):
-        return None
-    entries = [accepted[step.place] for step in done]
-    added = await store.record_as_seen(entries, [step.after for step in done], positions, now=now, by=[by])
-    if added is None:
-        return None
-    by_index = {step.place: entry for step, entry in zip(done, added, strict=True) if entry is not None}
-    return [by_index[index] for index in range(len(accepted))]
-
-
 async def _facts(
     work: Work, caller: Caller, items: Sequence[Item], faults: Sequence[Rejected | None], *, locked: bool
 ) -> Facts:
@@ -196,14 +186,23 @@ async def _facts(
     return Facts(units, default, accounts, taken)
 
 
+def _by_unit(items: Sequence[Item], faults: Sequence[Rejected | None], default: str | None) -> dict[str, list[Item]]:
+    """The items without a fault, by the business unit that each is for."""
+    found: dict[str, list[Item]] = {}
+    for item, fault, name in zip(items, faults, unit_names(items, default), strict=True):
+        if fault is None:
+            found.setdefault(name, []).append(item)
+    return found
+
+
 def _results(verdicts: Sequence[Verdict], added: Sequence[Entry] | None) -> list[Result]:
     entries = iter(added or ())
-    results: list[Result] = []
-    for verdict in verdicts:
-        if isinstance(verdict, NewEntry):
-            results.append(made_of(Result, (None, next(entries, None))))
+    rejected = [verdict if type(verdict) is Rejected else None for verdict in verdicts]
+    stored: list[Entry | None] = []
+    for why in rejected:
+        if why is None:
+            stored.append(next(entries, None))
         else:
             # Who holds its number here comes before it.
-            held = verdict.entry
-            results.append(Result(verdict, results[held].entry if isinstance(held, int) else held))
-    return results
+            stored.append(stored[why.entry] if isinstance(why.entry, int) else why.entry)
+    return many_of(Result, [rejected, stored])

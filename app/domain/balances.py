@@ -7,12 +7,13 @@ latest by moment is current); YETI switch (thresholds).
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
+from itertools import repeat
 from typing import NamedTuple, TypeAlias
 
 from app.domain import money, texts
 from app.domain.accounts import Thresholds
 from app.domain.events import EventType, crossings
-from app.domain.records import Entry, ThresholdState, made_of
+from app.domain.records import Entry, ThresholdState, made_of, many_of
 
 COMMUNICATION_NUMBER_MAX = 255
 REQUESTER_MAX = 100
@@ -188,51 +189,79 @@ def _type(item: Item, rules: BatchRules) -> Rejected | None:
 
 
 def judge(items: Sequence[Item], faults: Sequence[Rejected | None], facts: Facts) -> list[Verdict]:
-    """One verdict for each item, in order; the first reason that applies wins.
-
-    `faults` are the items' form faults. A number that an earlier item of the batch took is taken; one that a rejected
-    item named is not.
-    """
-    verdicts: list[Verdict] = []
-    taken_here: dict[tuple[int, str], int] = {}
-    for index, (item, fault) in enumerate(zip(items, faults, strict=True)):
-        verdict = fault or _judged(item, facts)
-        if isinstance(verdict, NewEntry):
-            key = (verdict.unit_id, item.communication_number)
-            if key in facts.taken:
-                verdict = _used(verdict, facts.taken[key], facts.taken[key])
-            elif key in taken_here:
-                verdict = _used(verdict, verdicts[taken_here[key]], taken_here[key])
-            else:
-                taken_here[key] = index
-        verdicts.append(verdict)
-    assert len(verdicts) == len(items)
-    return verdicts
+    """One verdict for each item, in order; the first reason that applies wins. `faults` are the items' form faults."""
+    return refuse_used(placed(items, faults, facts).verdicts, facts.taken)
 
 
-def _judged(item: Item, facts: Facts) -> Verdict:
-    name = item.business_unit if item.business_unit is not None else facts.default_unit
-    unit_id = None if name is None else facts.units.get(name)
-    if unit_id is None:
-        return Rejected("G004", "Business unit does not exist", "businessUnit")
-    position = facts.accounts.get((unit_id, item.account_ext_id))
-    if position is None:
-        return Rejected("404", "Account with given extId does not exist", "accountExtId")
-    assert item.balance_at is not None
-    return made_of(
-        NewEntry,
-        (
-            position.account_id,
-            unit_id,
-            item.balance_at,
-            item.value,
-            position.currency,
-            item.balance_type,
-            item.equivalent_value,
-            item.communication_number,
-            item.requester,
-        ),
+_NONE = 0
+"""The id of no unit and no account."""
+NO_UNIT = Rejected("G004", "Business unit does not exist", "businessUnit")
+NO_ACCOUNT = Rejected("404", "Account with given extId does not exist", "accountExtId")
+
+
+class Placed(NamedTuple):
+    """Items by their accounts, in order, whoever holds their numbers."""
+
+    verdicts: list[Verdict]
+    positions: list[Position | None]
+    """Where the account of each stands; None where there is none."""
+
+
+def placed(items: Sequence[Item], faults: Sequence[Rejected | None], facts: Facts) -> Placed:
+    """Each item's account, if nothing speaks against it."""
+    if not items:
+        return Placed([], [])
+    # Column by column: a batch has thousands of items.
+    external_ids, numbers, requesters, values, moments, kinds, _, equivalents, _ = zip(*items, strict=True)
+    unit_ids = list(map(facts.units.get, unit_names(items, facts.default_unit), repeat(_NONE)))
+    positions = list(map(facts.accounts.get, zip(unit_ids, external_ids, strict=True)))
+    account_ids = [_NONE if position is None else position.account_id for position in positions]
+    currencies = ["" if position is None else position.currency for position in positions]
+    entries: list[NewEntry] = many_of(
+        NewEntry, [account_ids, unit_ids, moments, values, currencies, kinds, equivalents, numbers, requesters]
     )
+    if None not in positions and not any(faults):
+        return Placed([*entries], positions)
+    verdicts: list[Verdict] = []
+    for entry, fault, unit_id, position in zip(entries, faults, unit_ids, positions, strict=True):
+        if fault is not None:
+            verdicts.append(fault)
+        elif position is None:
+            verdicts.append(NO_UNIT if unit_id == _NONE else NO_ACCOUNT)
+        else:
+            verdicts.append(entry)
+    return Placed(verdicts, positions)
+
+
+def unit_names(items: Sequence[Item], default: str | None) -> list[str]:
+    """Which business unit each item is for; "", which none is called, where that is not said."""
+    otherwise = default or ""
+    return [otherwise if item.business_unit is None else item.business_unit for item in items]
+
+
+def refuse_used(verdicts: Sequence[Verdict], taken: Mapping[tuple[int, str], Entry]) -> list[Verdict]:
+    """The same verdicts, with those refused whose number is taken: in the store, or by an earlier one of them.
+
+    A number that a rejected item named is not taken.
+    """
+    told = list(verdicts)
+    taken_here: dict[tuple[int, str | None], int] = {}
+    for place, verdict in enumerate(verdicts):
+        if type(verdict) is not NewEntry:
+            continue
+        first = taken_here.setdefault((verdict.unit_id, verdict.communication_number), place)
+        holder = taken.get(numbered(verdict)) if taken else None
+        if holder is not None:
+            told[place] = _used(verdict, holder, holder)
+        elif first != place:
+            told[place] = _used(verdict, verdicts[first], first)
+    return told
+
+
+def numbered(entry: NewEntry) -> tuple[int, str]:
+    """The business unit and the communication number of an item's entry."""
+    assert entry.communication_number is not None, "an item has a number"
+    return entry.unit_id, entry.communication_number
 
 
 def _used(entry: NewEntry, holder: Entry | Verdict, told: Entry | int) -> Rejected:

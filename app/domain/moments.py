@@ -1,6 +1,7 @@
 """Instants and days: how they are written and told. Instants are aware datetimes in UTC."""
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 
 _INSTANT = re.compile(
@@ -22,6 +23,25 @@ def parse_instant(text: str) -> datetime | None:
         return local if local.tzinfo is UTC else local.astimezone(UTC)
     except (ValueError, OverflowError):
         return None
+
+
+_PLAIN = re.compile(r"(?:\d{4}-\d{2}-\d{2}T(?:[01]\d|2[0-3]):\d{2}:\d{2}(?:\.\d{1,6})?(?:Z|\+00:00)\n)*", re.ASCII)
+
+
+def parse_instants(texts: Sequence[str]) -> list[datetime] | None:
+    """The instants of many texts at once, where all are plainly in UTC; None says that each is to be looked at.
+
+    Equal texts give the same one: a batch has few moments.
+    """
+    different = list(set(texts))
+    lines = "\n".join(different) + "\n"
+    if lines.count("\n") != len(different) or _PLAIN.fullmatch(lines) is None:
+        return None
+    try:
+        instants = dict(zip(different, map(datetime.fromisoformat, different), strict=True))
+    except ValueError:
+        return None
+    return list(map(instants.__getitem__, texts))
 
 
 def instant_text(instant: datetime) -> str:

@@ -1,9 +1,11 @@
 """Exact amounts: how they are written, within which bounds they are stored, and how they are printed."""
 
 import re
+from collections import deque
 from collections.abc import Sequence
 from decimal import Context, Decimal, Inexact, InvalidOperation
 from enum import Enum
+from itertools import repeat
 
 DIGITS_AFTER_POINT = 4
 UNITS_PER_ONE = 10**DIGITS_AFTER_POINT
@@ -38,6 +40,19 @@ def parse(text: str) -> Decimal | None:
     return Decimal(text)
 
 
+_NUMBERS = re.compile(rf"(?:{_NUMBER.pattern}\n)*", re.ASCII)
+
+
+def parse_all(texts: Sequence[str]) -> list[Decimal] | None:
+    """The same of many at once; None where any says no number."""
+    if max(map(len, texts), default=0) > TEXT_MAX:
+        return None
+    lines = "\n".join(texts) + "\n"
+    if lines.count("\n") != len(texts) or _NUMBERS.fullmatch(lines) is None:
+        return None
+    return list(map(Decimal, texts))
+
+
 def fault(number: Decimal) -> AmountFault | None:
     """Why a number can't be stored as an amount; trailing zeros do not count. Never rounds."""
     if not -AMOUNT_MAX <= number <= AMOUNT_MAX:
@@ -54,8 +69,7 @@ def are_sound(numbers: Sequence[Decimal]) -> bool:
     if not -AMOUNT_MAX <= min(numbers) <= max(numbers) <= AMOUNT_MAX:
         return False
     try:
-        for number in numbers:
-            EXACT.quantize(number, _STEP)
+        deque(map(EXACT.quantize, numbers, repeat(_STEP)), maxlen=0)
     except (Inexact, InvalidOperation):
         return False
     return True
@@ -67,6 +81,11 @@ _STEP = Decimal("0.0001")
 def to_units(amount: Decimal) -> int:
     """An amount in ten-thousandths, the form in which it is stored. The amount must have no fault."""
     return int(EXACT.multiply(amount, _UNITS))
+
+
+def all_to_units(amounts: Sequence[Decimal]) -> list[int]:
+    """The same of many at once."""
+    return list(map(int, map(EXACT.multiply, amounts, repeat(_UNITS))))
 
 
 def from_units(units: int) -> Decimal:

@@ -2,13 +2,14 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from itertools import repeat
 from typing import NamedTuple
 
 from sqlalchemy import and_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.domain.balances import NewEntry, Position
-from app.domain.records import Entry, made_of
+from app.domain.records import Entry, many_of
 from app.store.dialects import Dialect
 from app.store.narrowing import among
 from app.store.tables import balance_kinds, entries
@@ -60,20 +61,26 @@ class Balances:
 
 def _rows(new: Sequence[Numbered], *, now: datetime, by: str) -> tuple[list[Entry], list[dict[str, object]]]:
     """The entries, and their rows by the unique key: two transactions that want the same numbers wait in one order."""
-    added = [recorded(number, entry, now=now, by=by) for number, entry, _, _ in new]
+    numbers, given, _, _ = zip(*new, strict=True)
+    added = [entry for entry in recorded(numbers, given, now=now, by=[by]) if entry is not None]
     rows_of = zip(new, added, strict=True)
     ordered = sorted(rows_of, key=lambda both: (both[0].entry.unit_id, both[0].entry.communication_number or ""))
     return added, [_row(numbered, entry) for numbered, entry in ordered]
 
 
-def recorded(number: int, entry: NewEntry, *, now: datetime, by: str) -> Entry:
-    """A new entry as it is remembered."""
-    account_id, _, at, amount, currency, balance_type, equivalent, communication_number, requester = entry
-    values = (
-        *(number, account_id, amount, at, currency, balance_type, equivalent, communication_number, requester),
-        *(now, by),
+def recorded(
+    numbers: Sequence[int | None], new: Sequence[NewEntry], *, now: datetime, by: Sequence[str]
+) -> list[Entry | None]:
+    """New entries as they are remembered, with their numbers; None where one has none. `by` may be one for all."""
+    accounts, _, moments, amounts, currencies, types, equivalents, communication_numbers, requesters = zip(
+        *new, strict=True
     )
-    return made_of(Entry, values)
+    columns = [numbers, accounts, amounts, moments, currencies, types, equivalents, communication_numbers, requesters]
+    names = by if len(by) > 1 else repeat(by[0])
+    entries_: list[Entry] = many_of(Entry, [*columns, repeat(now), names])
+    if None not in numbers:
+        return [*entries_]
+    return [None if number is None else entry for number, entry in zip(numbers, entries_, strict=True)]
 
 
 def _row(numbered: Numbered, entry: Entry) -> dict[str, object]:

@@ -1,22 +1,26 @@
 """Entries recorded on PostgreSQL by one statement, which is its own transaction.
 
-Who writes has judged by positions that it has seen. The statement locks them, in order of the accounts, and looks
-again: a statement that waited for a lock sees the locked row anew, and its conditions are tried on that. Where one of
-them is not as it was seen, nothing is written. The numbers of the log are drawn under the locks. Nothing here changes
-an account's threshold state: who crosses a threshold is recorded in the other way (app.actions.register_balances).
+The statement locks the accounts' positions, in order of the accounts: one that waited for a lock sees the locked row
+anew, and decides by that. The numbers of the log are drawn under the locks. Nothing here changes an account's threshold
+state: who crosses a threshold is recorded in the other way (app.actions.register_balances).
+
+There are two kinds. Single entries were judged by positions that were seen, as what a correction adds up to depends on
+them: the statement looks again, and where one is not as it was seen, its entry is not written. What a batch does to
+accounts is plain enough to be decided by the statement itself. It was judged in the gateway too, by what was seen: that
+took a third more of its time, and every batch whose accounts others wrote to meanwhile was done twice.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple, cast
 
 from app.domain import money
 from app.domain.balances import NewEntry, Position
-from app.domain.records import Entry
+from app.domain.records import Entry, ThresholdState
 from app.store.lanes import Compiled
 
-_GIVEN = {
+_ENTRY = {
     "account_id": "bigint",
     "at": "timestamptz",
     "amount": "bigint",
@@ -28,12 +32,11 @@ _GIVEN = {
     "communication_number_folded": "text",
     "requester": "text",
     "requester_folded": "text",
-    "became_current": "boolean",
-    "moves": "boolean",
-    "is_new_kind": "boolean",
-    "by": "text",
+    "is_known_kind": "boolean",
 }
-"""Of each entry; `moves` marks the one that its account stands at afterwards, `by` is missing where all have one."""
+"""What each entry has. `is_known_kind` says that its account is known to have one of its kind."""
+_JUDGED = {**_ENTRY, "became_current": "boolean", "by": "text"}
+"""What each has that was judged by what was seen; `by` is missing where all have one."""
 _SEEN = {
     "account_id": "bigint",
     "entry_id": "bigint",
@@ -42,13 +45,16 @@ _SEEN = {
     "external_id": "text",
 }
 """Of each account, as it was seen."""
-_STORED = [name for name in _GIVEN if name not in {"moves", "is_new_kind", "by"}]
+_NAMED = {"account_id": "bigint", "external_id": "text"}
+"""Of each account, as a batch names it."""
+_STORED = [*(name for name in _ENTRY if name != "is_known_kind"), "became_current"]
 
 
 def _rows(columns: Mapping[str, str], first: int, name: str) -> str:
     """Many rows, a list for each column, and the place of each."""
-    # A list travels as a text: the driver would look at each of its values several times.
-    lists = ", ".join(f"${place}::text::{type_}[]" for place, type_ in enumerate(columns.values(), first))
+    # A list travels as a text: the driver would look at each of its values several times. Its text is selected, so that
+    # no plan is made for its length: for many rows the planner would rather read whole tables than look up a thousand.
+    lists = ", ".join(f"(SELECT ${place}::text)::{type_}[]" for place, type_ in enumerate(columns.values(), first))
     return f"SELECT * FROM unnest({lists}) WITH ORDINALITY AS {name} ({', '.join(columns)}, place)"  # noqa: S608 - names and types of this module.
 
 
@@ -58,77 +64,109 @@ def _row(columns: Mapping[str, str], first: int, _name: str) -> str:
     return f"SELECT {values}, 1 AS place"
 
 
-_NOW, _BY = len(_GIVEN) + len(_SEEN) + 1, len(_GIVEN) + len(_SEEN) + 2
+def _locked(columns: str, conditions: str) -> str:
+    """The positions of the accounts of `named` that meet conditions, locked account by account, in their order."""
+    return f"""SELECT here.* FROM (SELECT * FROM named ORDER BY account_id) AS n CROSS JOIN LATERAL (
+    SELECT p.account_id, p.unit_id, p.external_id, p.division_id{columns} FROM positions AS p
+    WHERE p.account_id = n.account_id AND {conditions} FOR NO KEY UPDATE
+  ) AS here"""  # noqa: S608 - columns and conditions of this module.
 
 
-_ALL_HELD = "WHERE (SELECT count(*) FROM held) = (SELECT count(*) FROM seen)"
-_NUMBERS = "SELECT array_agg(id ORDER BY place) FROM numbered"
-_NUMBERS_APART = "SELECT array_agg(n.id ORDER BY g.place) FROM given AS g LEFT JOIN numbered AS n ON n.place = g.place"
-
-
-def _sql(rows: Callable[[Mapping[str, str], int, str], str], *, apart: bool = False) -> str:
-    # Account by account, in their order, and then by a list of them: else the planner would rather read all positions
-    # than look up a thousand.
-    return f"""
-WITH given AS (
-  {rows(_GIVEN, 1, "given")}
-), seen AS (
-  {rows(_SEEN, len(_GIVEN) + 1, "seen")}
-), held AS MATERIALIZED (
-  SELECT here.* FROM (SELECT * FROM seen ORDER BY account_id) AS s CROSS JOIN LATERAL (
-    SELECT p.account_id, p.unit_id, p.external_id, p.division_id
-    FROM positions AS p
-    WHERE p.account_id = s.account_id
-      AND p.entry_id IS NOT DISTINCT FROM s.entry_id
-      AND p.low_threshold IS NOT DISTINCT FROM s.low_threshold
-      AND p.high_threshold IS NOT DISTINCT FROM s.high_threshold
-      AND p.external_id IS NOT DISTINCT FROM s.external_id
-    FOR NO KEY UPDATE
-  ) AS here
-), ready AS MATERIALIZED (
-  SELECT g.*, h.unit_id, h.external_id, h.division_id
-  FROM given AS g JOIN held AS h ON h.account_id = g.account_id
-  {"" if apart else _ALL_HELD}
-  ORDER BY g.place
-), numbered AS MATERIALIZED (
+def _written(last: str, now: int, by: str) -> str:
+    """What is written of the entries that are `ready`, in their order."""
+    return f"""numbered AS MATERIALIZED (
   SELECT *, nextval('entries_id_seq') AS id FROM ready
 ), moved AS (
   UPDATE positions AS p SET balance = n.amount, entry_id = n.id, at = n.at
-  FROM numbered AS n WHERE n.moves AND p.account_id = n.account_id
-    AND p.account_id = ANY (ARRAY(SELECT account_id FROM numbered WHERE moves))
+  FROM ({last}) AS n WHERE p.account_id = n.account_id
 ), kinds AS (
   INSERT INTO balance_kinds (account_id, kind, currency, balance_type)
   SELECT DISTINCT account_id, currency || coalesce(':' || balance_type, ''), currency, balance_type
-  FROM numbered WHERE is_new_kind ON CONFLICT DO NOTHING
+  FROM numbered WHERE NOT is_known_kind ON CONFLICT DO NOTHING
 ), added AS (
   INSERT INTO entries ({", ".join(_STORED)}, unit_id, external_id, division_id, id, recorded_at, recorded_by)
   OVERRIDING SYSTEM VALUE
-  SELECT {", ".join(_STORED)}, unit_id, external_id, division_id, id, ${_NOW}::timestamptz,
-    coalesce(by, ${_BY}::text)
+  SELECT {", ".join(_STORED)}, unit_id, external_id, division_id, id, ${now}::timestamptz, {by}
   FROM numbered ORDER BY unit_id, communication_number
-)
-{_NUMBERS_APART if apart else _NUMBERS}
+)"""  # noqa: S608 - the names and types are those above.
+
+
+_CURRENT = "SELECT account_id, id, amount, at FROM numbered WHERE became_current"
+_LAST = f"SELECT DISTINCT ON (account_id) * FROM ({_CURRENT}) AS c ORDER BY account_id, id DESC"  # noqa: S608 - that above.
+"""Where each account stands afterwards."""
+_ANSWER = "array_agg(place), array_agg(id) FROM numbered"
+
+
+def _as_seen(rows: Callable[[Mapping[str, str], int, str], str], last: str) -> str:
+    now = len(_JUDGED) + len(_SEEN) + 1
+    seen = " AND ".join(f"p.{name} IS NOT DISTINCT FROM n.{name}" for name in _SEEN if name != "account_id")
+    return f"""
+WITH given AS (
+  {rows(_JUDGED, 1, "given")}
+), named AS (
+  {rows(_SEEN, len(_JUDGED) + 1, "named")}
+), held AS MATERIALIZED (
+  {_locked("", seen)}
+), ready AS MATERIALIZED (
+  SELECT g.*, h.unit_id, h.external_id, h.division_id
+  FROM given AS g JOIN held AS h ON h.account_id = g.account_id ORDER BY g.place
+), {_written(last, now, f"coalesce(by, ${now + 1}::text)")}
+SELECT {_ANSWER}
 """  # noqa: S608 - the names and types are those above.
 
 
-_PARAMETERS = [(str(place), None) for place in range(1, _BY + 1)]
+def _batch() -> str:
+    now = len(_ENTRY) + len(_NAMED) + 1
+    state = f"""CASE WHEN g.amount < h.low_threshold THEN {ThresholdState.LOW:d}
+      WHEN g.amount > h.high_threshold THEN {ThresholdState.HIGH:d} ELSE {ThresholdState.NONE:d} END"""
+    return f"""
+WITH given AS (
+  {_rows(_ENTRY, 1, "given")}
+), named AS (
+  {_rows(_NAMED, len(_ENTRY) + 1, "named")}
+), held AS MATERIALIZED (
+  {_locked(", currency, at, low_threshold, high_threshold, threshold_state", "p.external_id = n.external_id")}
+), fresh AS MATERIALIZED (
+  SELECT g.*, h.unit_id, h.external_id, h.division_id,
+    g.currency = h.currency AND (h.at IS NULL OR g.at >= h.at) AS became_current,
+    {state} <> h.threshold_state AS crosses
+  FROM given AS g JOIN held AS h ON h.account_id = g.account_id
+  WHERE (
+    SELECT e.id FROM entries AS e
+    WHERE e.unit_id = h.unit_id AND e.communication_number_folded = g.communication_number_folded
+      AND e.communication_number = g.communication_number
+  ) IS NULL
+), fit AS MATERIALIZED (
+  SELECT are_named, are_named AND NOT EXISTS (SELECT FROM fresh WHERE became_current AND crosses) AS fits
+  FROM (SELECT (SELECT count(*) FROM held) = (SELECT count(*) FROM named) AS are_named) AS h
+), ready AS MATERIALIZED (
+  SELECT * FROM fresh WHERE (SELECT fits FROM fit) ORDER BY at, place
+), {_written(_LAST, now, f"${now + 1}::text")}
+SELECT (SELECT are_named FROM fit), (SELECT fits FROM fit), {_ANSWER}
+"""  # noqa: S608 - the names and types are those above.
+
+
+def _compiled(sql: str, count: int) -> Compiled:
+    return Compiled(sql, [(str(place), None) for place in range(1, count + 1)], {})
 
 
 class Recordings(NamedTuple):
-    """Statements that answer the entries' numbers as they were given."""
+    """Statements that answer which entries were recorded: their places from 1, and their numbers."""
 
     one: Compiled
-    """Null where it was not written."""
-    all: Compiled
-    """Null where nothing was written, as one of the accounts does not stand as it was seen."""
+    """A single entry. It is not recorded where its account does not stand as it was seen."""
     each: Compiled
-    """Null for each that was not written; an account's entries are together."""
+    """Entries in the order in which they count; those of an account are together."""
+    batch: Compiled
+    """The items of a batch; one whose communication number is taken is not recorded. Before, it answers whether all
+    accounts are called as the batch does, and whether none crosses a threshold too; else nothing is recorded.
+    """
 
 
 RECORDINGS = Recordings(
-    Compiled(_sql(_row), _PARAMETERS, {}),
-    Compiled(_sql(_rows), _PARAMETERS, {}),
-    Compiled(_sql(_rows, apart=True), _PARAMETERS, {}),
+    _compiled(_as_seen(_row, _CURRENT), len(_JUDGED) + len(_SEEN) + 2),
+    _compiled(_as_seen(_rows, _LAST), len(_JUDGED) + len(_SEEN) + 2),
+    _compiled(_batch(), len(_ENTRY) + len(_NAMED) + 2),
 )
 
 
@@ -175,22 +213,52 @@ def _moment(at: datetime) -> datetime:
 def parameters(
     entries: Sequence[NewEntry],
     became_current: Sequence[bool],
-    moves: Sequence[bool],
-    new_kinds: Sequence[bool],
+    known_kinds: Sequence[bool],
     seen: Collection[Position],
     *,
     now: datetime,
     by: Sequence[str],
 ) -> dict[str, Any]:
-    """What the statement for many is given for entries, in the order in which they count; what that for one is, where
-    there is one. `by` has one text for each, or one for all.
+    """What the statement for entries that were judged is given for them, in the order in which they count; what that
+    for one is, where there is one. `by` has one text for each, or one for all.
     """
-    accounts, _, moments, amounts, currencies, types, equivalents, numbers, requesters = zip(*entries, strict=True)
     seen_accounts, _, _, _, seen_entries, _, thresholds, _, external_ids, _ = zip(*seen, strict=True)
     columns: list[Sequence[Any]] = [
+        *_columns(entries, known_kinds),
+        became_current,
+        [None] * len(entries) if len(by) == 1 else by,
+        seen_accounts,
+        seen_entries,
+        *map(_all_units, zip(*thresholds, strict=True)),
+        external_ids,
+    ]
+    if len(entries) == 1:
+        values = [column[0] for column in columns]
+    else:
+        values = list(map(listed, columns, (*_JUDGED.values(), *_SEEN.values())))
+    return _by_place([*values, now, by[0]])
+
+
+def batch_parameters(
+    entries: Sequence[NewEntry],
+    known_kinds: Sequence[bool],
+    accounts: Mapping[int, Position],
+    *,
+    now: datetime,
+    by: str,
+) -> dict[str, Any]:
+    """What the statement for a batch is given for its entries, as they were given, and their accounts."""
+    external_ids = [account.external_id for account in accounts.values()]
+    columns = [*_columns(entries, known_kinds), list(accounts), external_ids]
+    return _by_place([*map(listed, columns, (*_ENTRY.values(), *_NAMED.values())), now, by])
+
+
+def _columns(entries: Sequence[NewEntry], known_kinds: Sequence[bool]) -> list[Sequence[Any]]:
+    accounts, _, moments, amounts, currencies, types, equivalents, numbers, requesters = zip(*entries, strict=True)
+    return [
         accounts,
         moments,
-        list(map(money.to_units, amounts)),
+        money.all_to_units(amounts),
         currencies,
         types,
         _each(_apart, types),
@@ -199,21 +267,12 @@ def parameters(
         _folded(numbers),
         requesters,
         _each(_apart, requesters),
-        became_current,
-        moves,
-        new_kinds,
-        [None] * len(entries) if len(by) == 1 else by,
-        seen_accounts,
-        seen_entries,
-        _all_units([each.low for each in thresholds]),
-        _all_units([each.high for each in thresholds]),
-        external_ids,
+        known_kinds,
     ]
-    if len(entries) == 1:
-        values = [column[0] for column in columns]
-    else:
-        values = list(map(listed, columns, (*_GIVEN.values(), *_SEEN.values())))
-    return {str(place): value for place, value in enumerate([*values, now, by[0]], 1)}
+
+
+def _by_place(values: Sequence[Any]) -> dict[str, Any]:
+    return {str(place): value for place, value in enumerate(values, 1)}
 
 
 def listed(values: Sequence[Any], type_: str) -> str | None:
@@ -225,15 +284,20 @@ def listed(values: Sequence[Any], type_: str) -> str | None:
         case "text" if not has_missing:
             return _texts_listed(values)
         case "text":
-            told = map(_quoted, values)
+            told: Iterator[str] = map(_quoted, values)
         case "boolean":
             told = map(_FLAGS.__getitem__, values)
         case "timestamptz":
-            # A batch has few different ones.
-            told = map({moment: moment.isoformat() for moment in set(values)}.__getitem__, values)
+            told = _moments(values)
         case _:
             told = map(_NULL.get, values, map(str, values)) if has_missing else map(str, values)
     return f"{{{','.join(told)}}}"
+
+
+def _moments(moments: Sequence[datetime]) -> Iterator[str]:
+    """How each is written; one and the same is written once, as it takes long."""
+    texts = {key: moment.isoformat() for key, moment in {id(moment): moment for moment in moments}.items()}
+    return map(texts.__getitem__, map(id, moments))
 
 
 def _texts_listed(texts: Sequence[str]) -> str:
@@ -255,6 +319,8 @@ _NULL: Mapping[Any, str] = {None: "NULL"}
 def _all_units(amounts: Sequence[Decimal | None]) -> Sequence[int | None]:
     if amounts.count(None) == len(amounts):
         return [None] * len(amounts)
+    if None not in amounts:
+        return money.all_to_units(cast("Sequence[Decimal]", amounts))
     return [None if amount is None else money.to_units(amount) for amount in amounts]
 
 

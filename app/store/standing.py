@@ -13,20 +13,17 @@ from app.domain.balances import NewEntry, Position
 from app.domain.records import made_of
 from app.store.reads import Units
 
-_NOBODY = 0
-"""The number of no account."""
-
 REMEMBERED_MAX = 200_000
 """Accounts that are remembered; then all are forgotten at once, which costs a reading each."""
 
 
 class Standing:
-    """Positions by number and by external id, business units by name, and the kinds of balances that accounts have."""
+    """Positions, accounts by external id, business units by name, and the kinds of balances that accounts have."""
 
     def __init__(self) -> None:
         self._positions: dict[int, Position] = {}
-        self._numbers: dict[int, dict[str, int]] = {}
-        """Of accounts, by business unit and external id."""
+        self.named: dict[tuple[int, str], Position] = {}
+        """Accounts by business unit and external id: who they are, and not where they stand by now."""
         self._kinds: set[tuple[int, str, str | None]] = set()
         """Accounts with a currency and a type that one of their balances has."""
         self._busy: set[int] = set()
@@ -74,25 +71,31 @@ class Standing:
     def learn(self, positions: Iterable[Position]) -> None:
         if len(self._positions) > REMEMBERED_MAX:
             self._positions.clear()
-            self._numbers.clear()
             self._kinds.clear()
-        for position in positions:
-            self._positions[position.account_id] = position
-            if position.external_id is not None:
-                self._numbers.setdefault(position.unit_id, {})[position.external_id] = position.account_id
+        self._positions.update({position.account_id: position for position in positions})
 
-    def move(self, moved: Iterable[tuple[Position | None, int]]) -> None:
-        """Accounts stand at new entries, which have these numbers."""
-        for position, entry_id in moved:
-            assert position is not None, "what does not move is not told"
-            self._positions[position.account_id] = made_of(Position, (*position[:4], entry_id, *position[5:]))
+    def learn_names(self, unit_id: int, found: Mapping[str, Position]) -> None:
+        """What the accounts of a business unit are called."""
+        if len(self.named) > REMEMBERED_MAX:
+            self.named.clear()
+        self.named.update({(unit_id, external_id): position for external_id, position in found.items()})
+
+    def move(self, moved: Iterable[tuple[Position, NewEntry, int]]) -> None:
+        """Accounts that stood so stand at new entries, which have these numbers and crossed no threshold."""
+        for position, entry, number in moved:
+            account, unit, currency, _, _, _, thresholds, state, external_id, division = position
+            values = (account, unit, currency, entry.amount, number, entry.at, thresholds, state, external_id, division)
+            self._positions[account] = made_of(Position, values)
 
     def forget(self, accounts: Iterable[int]) -> None:
-        """What was remembered of them is not so any more."""
-        for number in accounts:
-            position = self._positions.pop(number, None)
-            if position is not None and position.external_id is not None:
-                self._numbers[position.unit_id].pop(position.external_id, None)
+        """Where they stand may not be as it was remembered any more."""
+        for number in self._positions.keys() & set(accounts):
+            del self._positions[number]
+
+    def forget_names(self, accounts: Iterable[Position]) -> None:
+        """One of them may be called otherwise by now."""
+        for unit_id, external_id in [(account.unit_id, account.external_id or "") for account in accounts]:
+            self.named.pop((unit_id, external_id), None)
 
     def __contains__(self, account: int) -> bool:
         return account in self._positions
@@ -102,23 +105,10 @@ class Standing:
         known = self._positions
         return {number: known[number] for number in accounts if number in known}
 
-    def by_external_ids(self, unit_id: int, external_ids: Collection[str]) -> tuple[dict[str, Position], list[str]]:
-        """The positions of a unit's accounts by external id, and the ids of which none is remembered."""
-        numbers, positions = self._numbers.get(unit_id, {}), self._positions
-        found: dict[str, Position] = {}
-        unknown = []
-        for external_id in external_ids:
-            position = positions.get(numbers.get(external_id, _NOBODY))
-            if position is None or position.external_id != external_id:
-                unknown.append(external_id)
-            else:
-                found[external_id] = position
-        return found, unknown
-
-    def new_kinds(self, entries: Sequence[NewEntry]) -> list[bool]:
-        """Whether each entry is of a kind that its account is not known to have."""
-        known = self._kinds
-        return [(entry.account_id, entry.currency, entry.balance_type) not in known for entry in entries]
+    def known_kinds(self, entries: Sequence[NewEntry]) -> list[bool]:
+        """Whether each entry is of a kind that its account is known to have."""
+        accounts, _, _, _, currencies, types, _, _, _ = zip(*entries, strict=True)
+        return list(map(self._kinds.__contains__, zip(accounts, currencies, types, strict=True)))
 
     def learn_kinds(self, entries: Iterable[NewEntry]) -> None:
         self._kinds.update([(entry.account_id, entry.currency, entry.balance_type) for entry in entries])

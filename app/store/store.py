@@ -1,10 +1,10 @@
 """Readings and works: one connection for each block, never shared, never kept."""
 
 import asyncio
-import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import datetime
+from itertools import compress
 from typing import Any, TypeVar
 
 from sqlalchemy import text
@@ -25,6 +25,7 @@ from app.store.failures import Damage, RaceLost, is_damage, told_of_commit, told
 from app.store.gathering import Gathering
 from app.store.histories import Histories
 from app.store.idempotency import Idempotency
+from app.store.lanes import Compiled
 from app.store.log import Log, LogReader, LogWriter
 from app.store.migrations import HEAD, revision_of
 from app.store.pieces import SiteForm
@@ -32,7 +33,7 @@ from app.store.postgres import Postgres
 from app.store.rates import Rates
 from app.store.reads import Reads, Units
 from app.store.receivers import Receivers
-from app.store.recording import HOLDERS, holder, holders_asked, parameters
+from app.store.recording import HOLDERS, batch_parameters, holder, holders_asked, parameters
 from app.store.sqlite import SQLITE_VERSION, Sqlite
 from app.store.standing import Standing
 from app.threads import apart
@@ -209,103 +210,130 @@ class Store:
         """See app.store.standing.Standing.turn."""
         return self._standing.turn(accounts)
 
-    def seen_again(self, positions: Mapping[int, Position]) -> dict[int, Position]:
-        """The same accounts as they were last seen to stand by now."""
-        return {**positions, **self._standing.by_numbers(positions)}
+    @property
+    def accounts_seen(self) -> Mapping[tuple[int, str], Position]:
+        """Accounts that were seen, by business unit and external id: who they are, and not where they stand by now.
 
-    async def facts_seen(
-        self, units: Units, asked: Mapping[str, tuple[Collection[str], Collection[str]]]
-    ) -> tuple[dict[str, int], dict[tuple[int, str], Position], dict[tuple[int, str], Entry]] | None:
-        """What judging a batch needs to know: the units that exist for a caller, where accounts were last seen to
-        stand, and who holds numbers now. `asked` has external ids and communication numbers by business unit.
-
-        None where no statement records by what was seen.
+        It grows as they are seen.
         """
-        if not self.records_as_seen:
-            return None
+        return self._standing.named
+
+    async def units_seen(self, units: Units, names: Collection[str]) -> dict[str, int]:
+        """The ids of those of some business units that exist for a caller, by name."""
         standing = self._standing
-        ids: dict[str, int] = {}
-        accounts: dict[tuple[int, str], Position] = {}
-        taken: dict[tuple[int, str], Entry] = {}
-        wanted: list[tuple[int, str]] = []
-        if any(standing.unit_id(name) is None for name in asked):
+        if any(standing.unit_id(name) is None for name in names):
             async with self.reading(None) as reads:
                 standing.learn_units(await reads.directory.every_unit())
-        unseen: dict[int, list[str]] = {}
-        for name, (external_ids, numbers) in asked.items():
-            unit_id = standing.unit_id(name) if units is None or name in units else None
-            if unit_id is None:
-                continue
-            ids[name] = unit_id
-            found, unseen[unit_id] = standing.by_external_ids(unit_id, external_ids)
-            accounts |= {(unit_id, external_id): position for external_id, position in found.items()}
-            wanted += [(unit_id, number) for number in numbers]
-        if any(unseen.values()):
-            async with self.reading(None) as reads:
-                for unit_id, external_ids in unseen.items():
-                    read = await reads.accounts.positions_unlocked(unit_id, external_ids)
-                    standing.learn(read.values())
-                    accounts |= {(unit_id, external_id): position for external_id, position in read.items()}
-        if wanted:
-            taken = dict(map(holder, await self._lanes.rows(HOLDERS, holders_asked(wanted))))
-        return ids, accounts, taken
+        ids = {name: standing.unit_id(name) for name in names if units is None or name in units}
+        return {name: number for name, number in ids.items() if number is not None}
+
+    async def see_external(self, keys: Iterable[tuple[int, str]]) -> None:
+        """Learn which accounts have external ids of business units; those that don't exist are passed over."""
+        unseen: dict[int, set[str]] = {}
+        for unit_id, external_id in keys:
+            unseen.setdefault(unit_id, set()).add(external_id)
+        async with self.reading(None) as reads:
+            for unit_id, external_ids in unseen.items():
+                found = await reads.accounts.positions_unlocked(unit_id, external_ids)
+                self._standing.learn_names(unit_id, found)
+
+    async def holders(self, keys: Sequence[tuple[int, str]]) -> dict[tuple[int, str], Entry]:
+        """The entries that hold communication numbers now, by business unit and number."""
+        return dict(map(holder, await self._lanes.rows(HOLDERS, holders_asked(keys))))
 
     async def record_as_seen(
         self,
         entries: Sequence[NewEntry],
-        afters: Sequence[Position | None],
+        became_current: Sequence[bool],
         positions: Mapping[int, Position],
         *,
         now: datetime,
         by: Sequence[str],
-        singly: bool = False,
     ) -> list[Entry | None] | None:
         """Record entries in their order in one statement; none of them crosses a threshold.
 
-        afters: where each leaves its account; None where it does not become current.
+        became_current: whether each becomes current.
         positions: where the accounts were seen to stand.
         by: whose each is, or one for all.
-        singly: each account by itself, None standing for an entry of one that does not stand as it was seen; else all.
-        None where nothing was recorded: an account does not stand as it was seen, or the database needs a work for it.
+        None stands for an entry of an account that does not stand as it was seen; None for all where the database needs
+        a work. Raises as `reading` does.
+        """
+        statements = self.dialect.record
+        if statements is None:
+            return None
+        standing = self._standing
+        seen = [positions[number] for number in {entry.account_id: None for entry in entries}]
+        known_kinds = standing.known_kinds(entries)
+        values = parameters(entries, became_current, known_kinds, seen, now=now, by=by)
+        statement = statements.one if len(entries) == 1 else statements.each
+        try:
+            places, ids = await self._recorded(statement, values) or (None, None)
+        except BaseException:
+            standing.forget(positions)
+            raise
+        numbers = self._numbered(entries, known_kinds, places, ids)
+        last = {
+            entry.account_id: (positions[entry.account_id], entry, number)
+            for entry, number in compress(zip(entries, numbers, strict=True), became_current)
+            if number is not None
+        }
+        standing.move(last.values())
+        if None in numbers:
+            standing.forget(entry.account_id for entry, number in zip(entries, numbers, strict=True) if number is None)
+        return recorded(numbers, entries, now=now, by=by)
+
+    async def record_batch(
+        self, entries: Sequence[NewEntry], accounts: Mapping[int, Position], *, now: datetime, by: str
+    ) -> list[Entry | None] | None:
+        """Record the entries of a batch in one statement, which decides by how their accounts stand then.
+
+        accounts: those of the entries by number, and what they are called.
+        None stands for an entry whose communication number is taken. None for all where nothing was recorded and it is
+        to be done by a work: an account is called otherwise, a threshold is crossed, or the database can't.
         Raises as `reading` does.
         """
         statements = self.dialect.record
         if statements is None:
             return None
-        self._damage.refuse_writes()
-        last = {entry.account_id: place for place, entry in enumerate(entries) if afters[place] is not None}
-        moves = [False] * len(entries)
-        for place in last.values():
-            moves[place] = True
-        seen = [positions[number] for number in {entry.account_id: None for entry in entries}]
-        became_current = [after is not None for after in afters]
-        new_kinds = self._standing.new_kinds(entries)
-        values = await apart(
-            len(entries), lambda: parameters(entries, became_current, moves, new_kinds, seen, now=now, by=by)
-        )
-        statement = statements.one if len(entries) == 1 else statements.each if singly else statements.all
+        standing, size = self._standing, len(entries)
+        known_kinds = standing.known_kinds(entries)
+        values = await apart(size, lambda: batch_parameters(entries, known_kinds, accounts, now=now, by=by))
         try:
-            (numbers,) = await self._lanes.row(statement, values, writes=True)
-        except RaceLost:
-            numbers = None
-        except BaseException:
-            self._standing.forget(position.account_id for position in seen)
-            raise
-        if numbers is None:
-            self._standing.forget(position.account_id for position in seen)
+            answer = await self._recorded(statements.batch, values)
+        finally:
+            standing.forget(accounts)
+        are_named, fits, places, ids = answer or (True, False, None, None)
+        if not are_named:
+            standing.forget_names(accounts.values())
+        if not fits:
             return None
-        if None in numbers:
-            self._standing.forget(
-                entry.account_id for number, entry in zip(numbers, entries, strict=True) if number is None
-            )
-        self._standing.learn_kinds(itertools.compress(entries, new_kinds))
-        self._standing.move((afters[place], numbers[place]) for place in last.values() if numbers[place] is not None)
+        return recorded(self._numbered(entries, known_kinds, places, ids), entries, now=now, by=[by])
+
+    async def _recorded(self, statement: Compiled, values: Mapping[str, Any]) -> Sequence[Any] | None:
+        """The answer of a statement that writes; None where it lost a race."""
+        self._damage.refuse_writes()
+        try:
+            answer = await self._lanes.row(statement, values, writes=True)
+        except RaceLost:
+            return None
         self.committed()
-        names = by if len(by) > 1 else itertools.repeat(by[0], len(entries))
-        return [
-            None if number is None else recorded(number, entry, now=now, by=name)
-            for number, entry, name in zip(numbers, entries, names, strict=True)
-        ]
+        return answer
+
+    def _numbered(
+        self,
+        entries: Sequence[NewEntry],
+        known_kinds: Sequence[bool],
+        places: Sequence[int] | None,
+        ids: Sequence[int] | None,
+    ) -> list[int | None]:
+        """The number of each entry; None where it was not recorded. Kinds of what was are known from now on."""
+        numbers: list[int | None] = [None] * len(entries)
+        for place, number in zip(places or (), ids or (), strict=True):
+            numbers[place - 1] = number
+        if not all(known_kinds):
+            written = (number is not None for number in numbers)
+            self._standing.learn_kinds(compress(entries, written))
+        return numbers
 
     async def _worked(self, units: Units, act: Callable[[Work], Awaitable[T]]) -> T:
         if self.dialect.name != "sqlite":

@@ -23,6 +23,9 @@ from graphql import (
 from graphql.type import is_required_input_field
 from graphql.utilities import coerce_input_value
 
+from resolvers.inputs import Alike
+from schema.scalars import PARSED_TOGETHER
+
 Coerce = Callable[[Any], Any]
 """A raw value's coerced one; Undefined where there is none."""
 
@@ -81,7 +84,7 @@ class Coercions:
                 field = fields.get(name)
                 if field is None:
                     return Undefined
-                out_name, inner, is_text, _ = field
+                out_name, inner, is_text, _, _ = field
                 # Most values are texts, and as they are.
                 found = given if is_text and type(given) is str else inner(given)
                 if found is Undefined:
@@ -98,6 +101,7 @@ class Coercions:
                 self.of(field.type),
                 is_text=_is_text(field.type),
                 is_leaf=isinstance(get_nullable_type(field.type), GraphQLScalarType | GraphQLEnumType),
+                parse_all=PARSED_TOGETHER.get(str(get_nullable_type(field.type))),
             )
             for name, field in type_.fields.items()
         }
@@ -118,16 +122,15 @@ class Coercions:
             names = list(objects[0])
             if not fields.keys() >= set(names):
                 return Undefined
-            out_names = [fields[name].out_name for name in names]
-            if not required <= set(out_names):
+            if not required <= {fields[name].out_name for name in names}:
                 return Undefined
-            columns = []
+            columns: dict[str, Sequence[Any]] = {}
             for name, given in zip(names, zip(*map(dict.values, objects), strict=True), strict=True):
                 column = _column(fields[name], given)
                 if column is None:
                     return Undefined
-                columns.append(column)
-            return [dict(zip(out_names, row, strict=True)) for row in zip(*columns, strict=True)]
+                columns[fields[name].out_name] = column
+            return Alike(columns, len(objects))
 
         return coerce
 
@@ -138,6 +141,8 @@ class _Field(NamedTuple):
     is_text: bool
     is_leaf: bool
     """Whether equal texts become equal values that nothing changes."""
+    parse_all: Callable[[Sequence[str]], Sequence[Any] | None] | None
+    """What makes the values of many texts at once, or None."""
 
 
 def _column(field: _Field, given: Sequence[Any]) -> Sequence[Any] | None:
@@ -145,6 +150,10 @@ def _column(field: _Field, given: Sequence[Any]) -> Sequence[Any] | None:
     is_all_text = set(map(type, given)) == {str}
     if is_all_text and field.is_text:
         return given
+    if is_all_text and field.parse_all is not None:
+        found = field.parse_all(given)
+        if found is not None:
+            return found
     if is_all_text and field.is_leaf:
         made = {text: field.coerce(text) for text in set(given)}
         return None if any(value is Undefined for value in made.values()) else [made[text] for text in given]

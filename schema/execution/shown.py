@@ -23,6 +23,15 @@ from schema.execution.selections import TYPENAME, Selected, Selections
 
 Show = Callable[[Any], Any]
 """A value as JSON's own types."""
+ShowAll = Callable[[Sequence[Any]], list[Any]]
+"""Many values as JSON's own types."""
+
+
+class _MissingError(TypeError):
+    """A value that is never null is."""
+
+    def __init__(self, selected: Selected) -> None:
+        super().__init__(f"{selected.parent.name}.{selected.name} is never null")
 
 
 class NotAtHand(Exception):  # noqa: N818 - the answer is made in the other way.
@@ -44,13 +53,13 @@ def _of_type(selections: Selections, selected: Selected, type_: GraphQLOutputTyp
 
             def present(value: Any) -> Any:
                 if value is None:
-                    raise TypeError(f"{selected.parent.name}.{selected.name} is never null")
+                    raise _MissingError(selected)
                 return inner(value)
 
             return present
         case GraphQLList():
-            each = _of_type(selections, selected, type_.of_type)
-            return lambda values: None if values is None else [each(value) for value in values]
+            all_of = _many(selections, selected, type_.of_type)
+            return lambda values: None if values is None else all_of(values)
         case GraphQLEnumType():
             names = {value.value: name for name, value in type_.values.items()}
             return lambda value: None if value is None else names[value.value if hasattr(value, "value") else value]
@@ -60,6 +69,56 @@ def _of_type(selections: Selections, selected: Selected, type_: GraphQLOutputTyp
             return _object(selections, selected)
         case _:
             raise NotAtHand
+
+
+def _many(selections: Selections, selected: Selected, type_: GraphQLOutputType) -> ShowAll:
+    """How many values are shown: objects that are never null field by field, else one by one."""
+    inner = type_.of_type if isinstance(type_, GraphQLNonNull) else None
+    if not isinstance(inner, GraphQLObjectType):
+        each = _of_type(selections, selected, type_)
+        return lambda values: list(map(each, values))
+    found = selections.of(selected)
+    if found is None:
+        raise NotAtHand
+    parts = [_column(selections, found[0], part) for part in found[1]]
+    keys = [part.key for part in found[1]]
+
+    def show(records: Sequence[Any]) -> list[Any]:
+        if None in records:
+            raise _MissingError(selected)
+        columns = [column(records) for column in parts]
+        return [dict(zip(keys, row, strict=True)) for row in zip(*columns, strict=True)]
+
+    return show
+
+
+def _column(selections: Selections, type_: GraphQLObjectType, selected: Selected) -> ShowAll:
+    """How a field is shown of many records that it is a field of."""
+    if selected.name == TYPENAME:
+        return lambda records: [type_.name] * len(records)
+    declared = selected.type
+    leaf = declared.of_type if isinstance(declared, GraphQLNonNull) else declared
+    read = _reading(selected)
+    if isinstance(leaf, GraphQLEnumType):
+        tell = _of_type(selections, selected, declared)
+        return lambda records: _each(tell, list(map(read, records)))
+    if not (isinstance(leaf, GraphQLScalarType) and is_specified_scalar_type(leaf)):
+        part = _part(selections, type_, selected)
+        return lambda records: list(map(part, records))
+
+    def plain(records: Sequence[Any]) -> list[Any]:
+        values = list(map(read, records))
+        if leaf is not declared and None in values:
+            raise _MissingError(selected)
+        return values
+
+    return plain
+
+
+def _each(tell: Show, values: Sequence[Any]) -> list[Any]:
+    """What is told of each of many values; of one and the same once."""
+    told = {key: tell(value) for key, value in {id(value): value for value in values}.items()}
+    return list(map(told.__getitem__, map(id, values)))
 
 
 def _scalar(type_: GraphQLScalarType) -> Show:

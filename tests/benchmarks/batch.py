@@ -14,7 +14,7 @@ from sqlalchemy import insert
 
 from app.domain.balances import NewEntry
 from app.domain.callers import LOCAL
-from app.store.recording import parameters
+from app.store.recording import batch_parameters
 from app.store.tables import entries
 from app.web.bodies import JsonReader
 from app.web.operations import Asked
@@ -117,13 +117,12 @@ async def against_all_that_it_stores(kind: str, gateway: Gateway, ours: Action) 
             )
             for number in range(ITEMS)
         ]
-        moves = [number >= ITEMS - 500 for number in range(ITEMS)]
-        is_new = [run == 0] * ITEMS
+        is_known = [run > 0] * ITEMS
         given.clear()
-        given.update(parameters(entries_, [True] * ITEMS, moves, is_new, seen.values(), now=AT, by=["local"]))
+        given.update(batch_parameters(entries_, is_known, seen, now=AT, by="local"))
 
     async def statement() -> None:
-        (numbers,) = await store._lanes.row(statements.all, given, writes=True)
+        _, _, _, numbers = await store._lanes.row(statements.batch, given, writes=True)
         assert len(numbers) == ITEMS
 
     what = "the bare statement that stores its rows, events and states"

@@ -56,17 +56,20 @@ async def reach(place: str) -> None:
         await asyncio.sleep(0.02)
 
 
-_work, _record, _send = Store.work, Store.record_as_seen, graphql._send
+_work, _send = Store.work, graphql._send
 
 
-async def _faulty_record(self: Store, *given: Any, **more: Any) -> Any:
-    if _place in {"K2", "K3"}:
-        return None
-    await reach("K1")
-    done = await _record(self, *given, **more)
-    if done is not None:
-        await reach("K5")
-    return done
+def _faulty_record(record: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    async def recording(self: Store, *given: Any, **more: Any) -> Any:
+        if _place in {"K2", "K3"}:
+            return None
+        await reach("K1")
+        done = await record(self, *given, **more)
+        if done is not None:
+            await reach("K5")
+        return done
+
+    return recording
 
 
 async def _faulty_work(self: Store, units: Any, act: Callable[[Work], Awaitable[Any]]) -> Any:
@@ -134,7 +137,8 @@ if __name__ == "__main__":
         disk.listen(checkpoints.before, checkpoints.after)
     # The fault itself: methods in place of the gateway's own.
     Store.work = _faulty_work  # type: ignore[method-assign]
-    Store.record_as_seen = _faulty_record  # type: ignore[method-assign]
+    for recording in ("record_as_seen", "record_batch"):
+        setattr(Store, recording, _faulty_record(getattr(Store, recording)))
     for dialect in (Sqlite, Postgres):
         setattr(dialect, "insert", _faulty_insert(dialect.insert))  # noqa: B010 - whichever of them it is.
     graphql._send = _faulty_send

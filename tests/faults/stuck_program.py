@@ -52,6 +52,6 @@ def _patient(self: Postgres, *_given: Any) -> Any:
 if __name__ == "__main__":
     # The fault itself: methods in place of the gateway's own.
     Store.work = _stuck  # type: ignore[method-assign]
-    Store.record_as_seen = _no_record  # type: ignore[method-assign]
+    Store.record_as_seen = Store.record_batch = _no_record  # type: ignore[method-assign]
     Postgres._session = _patient  # type: ignore[method-assign,assignment]
     cli.main()

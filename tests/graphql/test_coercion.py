@@ -33,6 +33,7 @@ from hypothesis import strategies as st
 from app.domain.callers import LOCAL
 from app.web.bodies import JsonReader
 from app.web.operations import Answered, Asked
+from resolvers.inputs import Alike
 from schema import schema
 from schema.execution.coercion import ALIKE_MIN, Coercions
 from schema.execution.documents import ERRORS_MAX, Documents
@@ -114,7 +115,7 @@ def ordered(value: Any) -> Any:
     match value:
         case dict():
             return {key: ordered(value[key]) for key in sorted(value)}
-        case list():
+        case list() | Alike():
             return [ordered(each) for each in value]
         case _:
             return value
@@ -170,10 +171,10 @@ def test_equal_moments_of_many_items_are_read_once(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(scalar, "coerce_input_value", noting)
     item = {"accountExtId": "a", "communicationNumber": "n", "requester": "r", "value": "1"}
-    items = [{**item, "balanceAt": f"2026-01-0{1 + place % 2}T00:00:00Z"} for place in range(100)]
+    items = [{**item, "balanceAt": f"2026-01-0{1 + place % 2}T00:00:00+01:00"} for place in range(100)]
     found = Coercions().of(GraphQLList(schema.type_map["AccountBalanceInput"]))(items)
     assert len(found) == 100
-    assert sorted(read) == ["2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"]
+    assert sorted(read) == ["2026-01-01T00:00:00+01:00", "2026-01-02T00:00:00+01:00"]
 
 
 class Field(NamedTuple):

@@ -8,7 +8,7 @@ from graphql import get_introspection_query
 from graphql.execution.executor import Executor
 
 from app.actions import register_balances
-from app.domain.balances import judge
+from app.domain import balances
 from app.threads import LARGE
 from tests.asking import Gateway
 
@@ -33,8 +33,9 @@ class Noting:
 async def test_large_batches_are_judged_in_a_thread(
     filled: Gateway, monkeypatch: pytest.MonkeyPatch, items: int, *, is_apart: bool
 ) -> None:
-    judging = Noting(judge)
-    monkeypatch.setattr(register_balances, "judge", judging)
+    judging = Noting(balances.placed)
+    for module in (balances, register_balances):
+        monkeypatch.setattr(module, "placed", judging)
     item = {"accountExtId": "EXT-1", "requester": "r", "value": 1, "balanceAt": "2026-01-01T00:00:00Z"}
     batch = {"accountBalances": [{**item, "communicationNumber": f"n{n // 2}"} for n in range(items)]}
     answer = (await filled.ask(REGISTER, input=batch)).sound()["registerBatchAccountBalances"]

@@ -1,0 +1,234 @@
+"""Batches that one statement of PostgreSQL decides, beside those that are decided in Python, under locks."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, NamedTuple
+
+import asyncpg
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.asking import Gateway
+from tests.databases import Databases
+
+CREATE = """mutation ($name: String!, $low: Decimal, $high: Decimal) { createAccount(input: {
+  name: $name, externalId: $name, contractorId: "contractor_1", balanceLowThreshold: $low, balanceHighThreshold: $high
+}) { account { id } userErrors { message } } }"""
+CONTRACTOR = 'mutation { createContractor(input: {name: "Acme", isCustomer: true}) { contractor { id } } }'
+RENAME = """mutation ($id: ID!, $to: String) { updateAccount(id: $id, input: {externalId: $to}) {
+  account { id } userErrors { message }
+} }"""
+REGISTER = """mutation ($items: [AccountBalanceInput!]!) {
+  registerBatchAccountBalances(input: {accountBalances: $items}) { acceptedCount rejectedCount results {
+    resultType index communicationNumber accountExtId errorCode errorDescription errorField sameContent
+    balance { id amount timestamp currency { code } balanceType equivalentValue requester account { externalId } }
+  } } }"""
+STORED = """query ($ids: [ID!]!) {
+  nodes(ids: $ids) { ... on Account { balance thresholdState currentBalances { id balanceType amount }
+    balances(first: 100) { nodes { id amount timestamp communicationNumber recordedAt } } } }
+}"""
+EVENTS = "{ events(first: 1000) { nodes { id type subject } } }"
+MOMENTS = [f"2026-01-0{day}T00:00:00Z" for day in (1, 2, 3)]
+ITEM = {"requester": "r", "balanceAt": MOMENTS[0], "value": "1", "communicationNumber": "n", "accountExtId": "a"}
+
+
+class Pair(NamedTuple):
+    """The same gateway on both databases."""
+
+    sqlite: Gateway
+    postgresql: Gateway
+
+    async def ask(self, document: str, **variables: Any) -> Any:
+        """What both answer."""
+        answers = [await gateway.ask(document, **variables) for gateway in self]
+        assert answers[0].body == answers[1].body
+        return answers[0].sound()
+
+
+@pytest.fixture
+async def pair(databases: Databases) -> AsyncIterator[Pair]:
+    with databases.made("sqlite") as one, databases.made("postgresql") as other:
+        made = Pair(Gateway(one), Gateway(other))
+        await made.ask(CONTRACTOR)
+        yield made
+        for gateway in made:
+            await gateway.store.close()
+
+
+def items() -> st.SearchStrategy[list[dict[str, Any]]]:
+    each = st.fixed_dictionaries(
+        {
+            "accountExtId": st.sampled_from("aaabbbcccdde"),
+            "communicationNumber": st.integers(0, 12).map(str),
+            "requester": st.sampled_from(["r", "R", "r", " "]),
+            "value": st.sampled_from(["1", "1.0000", "-3", "12", "0.0001", "0.00001"]),
+            "balanceAt": st.sampled_from([*MOMENTS, "2026-01-02T01:00:00+01:00"]),
+        },
+        optional={
+            "balanceType": st.sampled_from(["BOOKED", "booked", 'a"b\\c', "{,}", "NULL"]),
+            "equivalentValue": st.sampled_from(["7", None]),
+        },
+    )
+    return st.lists(each, min_size=1, max_size=30)
+
+
+async def test_both_databases_answer_and_keep_the_same(pair: Pair) -> None:
+    runs = itertools.count()
+    decided: list[bool] = []
+    record = pair.postgresql.store.record_batch
+
+    async def noting(*given: Any, **more: Any) -> Any:
+        recorded = await record(*given, **more)
+        decided.append(recorded is not None)
+        return recorded
+
+    pair.postgresql.store.record_batch = noting  # type: ignore[method-assign]
+    loop = asyncio.get_running_loop()
+
+    @settings(max_examples=60, deadline=None)
+    @given(batches=st.lists(items(), min_size=1, max_size=4))
+    def compare(batches: list[list[dict[str, Any]]]) -> None:
+        asyncio.run_coroutine_threadsafe(compared(batches, str(next(runs))), loop).result()
+
+    async def compared(batches: list[list[dict[str, Any]]], run: str) -> None:
+        ids = []
+        for name, low, high in (("a", None, None), ("b", "0", None), ("c", None, "10"), ("d", "-5", "5")):
+            account = await pair.ask(CREATE, name=f"{name}-{run}", low=low, high=high)
+            ids.append(account["createAccount"]["account"]["id"])
+        for batch in batches:
+            named = [
+                {
+                    **item,
+                    "accountExtId": f"{item['accountExtId']}-{run}",
+                    "communicationNumber": f"{item['communicationNumber']}-{run}",
+                }
+                for item in batch
+            ]
+            await pair.ask(REGISTER, items=named)
+        await pair.ask(STORED, ids=ids)
+
+    await asyncio.to_thread(compare)
+    await pair.ask(EVENTS)
+    assert decided.count(True) > 20, "the statement has decided some"
+    assert decided.count(False) > 5, "and left those to a work in which thresholds are crossed"
+
+
+class Bank(NamedTuple):
+    gateway: Gateway
+    url: str
+    statements: list[bool]
+    """Whether each batch was decided by the statement."""
+
+    async def register(self, **item: Any) -> Any:
+        answer = await self.gateway.ask(REGISTER, items=[{**ITEM, **item}])
+        return answer.sound()["registerBatchAccountBalances"]["results"][0]
+
+    async def account(self, name: str, **more: Any) -> str:
+        made = (await self.gateway.ask(CREATE, name=name, **more)).sound()["createAccount"]
+        return str(made["account"]["id"])
+
+    async def stored(self, id: str) -> Any:
+        return (await self.gateway.ask(STORED, ids=[id])).sound()["nodes"][0]
+
+
+@pytest.fixture
+async def bank(postgresql_url: str) -> AsyncIterator[Bank]:
+    gateway = Gateway(postgresql_url)
+    statements: list[bool] = []
+    record = gateway.store.record_batch
+
+    async def noting(*given: Any, **more: Any) -> Any:
+        recorded = await record(*given, **more)
+        statements.append(recorded is not None)
+        return recorded
+
+    gateway.store.record_batch = noting  # type: ignore[method-assign]
+    (await gateway.ask(CONTRACTOR)).sound()
+    yield Bank(gateway, postgresql_url.replace("+asyncpg", ""), statements)
+    await gateway.store.close()
+
+
+async def waited_for(bank: Bank, change: str, ask: Callable[[], Awaitable[Any]]) -> Any:
+    """What is answered to a batch whose account another transaction changes while it waits for it."""
+    other, watcher = await asyncpg.connect(bank.url), await asyncpg.connect(bank.url)
+    writing = other.transaction()
+    await writing.start()
+    await other.execute(change)
+    asking = asyncio.ensure_future(ask())
+    while not await watcher.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110 - another process tells.
+        await asyncio.sleep(0)
+    await writing.commit()
+    answer = await asking
+    for each in (other, watcher):
+        await each.close()
+    return answer
+
+
+async def test_who_waited_for_an_account_decides_by_how_it_stands_then(bank: Bank) -> None:
+    id = await bank.account("a", high="100")
+    assert (await bank.register(communicationNumber="first"))["errorCode"] is None
+
+    later = f"UPDATE positions SET balance = 50000, at = '{MOMENTS[2]}' WHERE account_id = 1"
+    answer = await waited_for(bank, later, lambda: bank.register(balanceAt=MOMENTS[1], communicationNumber="older"))
+    assert answer["errorCode"] is None
+    # It is recorded, and what the other has written stays current.
+    assert (await bank.stored(id))["balance"] == "5"
+
+    watched = "UPDATE positions SET high_threshold = 70000 WHERE account_id = 1"
+    answer = await waited_for(bank, watched, lambda: bank.register(balanceAt=MOMENTS[2], value="8"))
+    assert answer["errorCode"] is None
+    account = await bank.stored(id)
+    assert (account["balance"], account["thresholdState"]) == ("8", "HIGH")
+    assert bank.statements == [True, True, False]
+
+
+async def test_an_account_is_known_by_its_external_id_as_it_is_now(bank: Bank) -> None:
+    first, second = await bank.account("a"), await bank.account("b")
+    for name in ("a", "b"):
+        assert (await bank.register(accountExtId=name, communicationNumber=name))["errorCode"] is None
+    elsewhere = Gateway(bank.url.replace("postgresql:", "postgresql+asyncpg:"))
+    for id, name in ((first, "z"), (second, "a"), (first, "b")):
+        assert (await elsewhere.ask(RENAME, id=id, to=name)).sound()["updateAccount"]["userErrors"] == []
+    await elsewhere.store.close()
+    for name, id in (("a", second), ("b", first)):
+        for number in range(2):
+            answer = await bank.register(accountExtId=name, communicationNumber=f"{name}{number}", value="5")
+            assert answer["balance"]["account"] == {"externalId": name}
+        assert (await bank.stored(id))["balance"] == "5"
+    # The first after the change is done anew, and then all is known.
+    assert bank.statements == [True, True, False, True, False, True]
+
+
+async def test_an_account_that_lost_its_external_id_does_not_exist_for_a_batch(bank: Bank) -> None:
+    id = await bank.account("a")
+    assert (await bank.register())["errorCode"] is None
+    assert (await bank.gateway.ask(RENAME, id=id, to="z")).sound()["updateAccount"]["userErrors"] == []
+    for number in ("m", "o"):
+        assert (await bank.register(communicationNumber=number))["errorCode"] == "404"
+    assert (await bank.stored(id))["balance"] == "1"
+
+
+async def test_a_kind_is_not_taken_for_known_by_an_item_that_was_not_recorded(bank: Bank) -> None:
+    id = await bank.account("a")
+    assert (await bank.register(balanceType="BOOKED"))["errorCode"] is None
+    taken = await bank.register(balanceType="PENDING")
+    assert (taken["errorCode"], taken["sameContent"]) == ("O005", False)
+    assert (await bank.register(balanceType="PENDING", communicationNumber="new"))["errorCode"] is None
+    assert [each["balanceType"] for each in (await bank.stored(id))["currentBalances"]] == ["BOOKED", "PENDING"]
+    assert bank.statements == [True] * 3
+
+
+async def test_all_of_a_batch_are_refused_or_recorded_where_one_account_is_called_otherwise(bank: Bank) -> None:
+    ids = [await bank.account(name) for name in ("a", "b")]
+    for name in ("a", "b"):
+        assert (await bank.register(accountExtId=name, communicationNumber=name))["errorCode"] is None
+    other = await asyncpg.connect(bank.url)
+    await other.execute("UPDATE positions SET external_id = 'z' WHERE account_id = 2")
+    await other.execute("UPDATE accounts SET external_id = 'z', external_id_folded = 'z' WHERE id = 2")
+    await other.close()
+    batch = [{**ITEM, "accountExtId": name, "communicationNumber": f"{name}2", "value": "2"} for name in ("a", "b")]
+    answer = (await bank.gateway.ask(REGISTER, items=batch)).sound()["registerBatchAccountBalances"]
+    assert [each["errorCode"] for each in answer["results"]] == [None, "404"]
+    assert [(await bank.stored(id))["balance"] for id in ids] == ["2", "1"]
