@@ -33,6 +33,7 @@ TENANCY = ("tests/graphql/test_tenancy.py",)
 STORE = ("tests/store/test_store.py",)
 CONCURRENCY = ("tests/graphql/test_concurrency.py",)
 TOGETHER = ("tests/graphql/test_together.py",)
+BATCHES = ("tests/graphql/test_batches.py",)
 CYCLES = ("tests/domain/test_cycles.py", "tests/domain/test_histories.py")
 CLOSINGS = ("tests/store/test_closings.py",)
 NETWORKS = ("tests/faults/test_networks_fail.py",)
@@ -52,9 +53,76 @@ MUTANTS = (
     Mutant(
         "who waited for a lock does not look again",
         "app/store/recording.py",
-        "      AND p.high_threshold IS NOT DISTINCT FROM s.high_threshold\n",
-        "",
+        'for name in _SEEN if name != "account_id")',
+        'for name in _SEEN if name not in {"account_id", "high_threshold"})',
         TOGETHER,
+    ),
+    Mutant(
+        "of equal moments the first stays current",
+        "app/store/recording.py",
+        "(h.at IS NULL OR g.at >= h.at)",
+        "(h.at IS NULL OR g.at > h.at)",
+        BATCHES,
+    ),
+    Mutant(
+        "a batch counts in its own order",
+        "app/store/recording.py",
+        "ORDER BY at, place",
+        "ORDER BY place",
+        BATCHES,
+    ),
+    Mutant(
+        "an account stands at its first entry of a batch",
+        "app/store/recording.py",
+        "ORDER BY account_id, id DESC",
+        "ORDER BY account_id, id",
+        BATCHES,
+    ),
+    Mutant(
+        "a batch passes over thresholds",
+        "app/store/recording.py",
+        "NOT EXISTS (SELECT FROM fresh WHERE became_current AND crosses)",
+        "true",
+        BATCHES,
+    ),
+    Mutant(
+        "an account is called for ever as it was",
+        "app/store/recording.py",
+        '"p.external_id = n.external_id"',
+        '"true"',
+        BATCHES,
+    ),
+    Mutant(
+        "a batch is recorded in part",
+        "app/store/recording.py",
+        "SELECT are_named, are_named AND NOT",
+        "SELECT are_named, NOT",
+        BATCHES,
+    ),
+    Mutant(
+        "kinds of what was not recorded are known",
+        "app/store/store.py",
+        "standing.learn_kinds(compress(entries, written))",
+        "standing.learn_kinds(entries)",
+        BATCHES,
+    ),
+    Mutant(
+        "an account's old name is remembered",
+        "app/store/store.py",
+        "standing.forget_names(accounts.values())",
+        "standing.forget(accounts)",
+        BATCHES,
+    ),
+    Mutant(
+        "a batch leaves positions that others lean on",
+        "app/store/store.py",
+        """        finally:
+            standing.forget(accounts)
+""",
+        """        finally:
+            pass
+""",
+        BATCHES,
     ),
     Mutant(
         "who crossed a threshold is remembered as before",

@@ -220,6 +220,23 @@ async def test_a_kind_is_not_taken_for_known_by_an_item_that_was_not_recorded(ba
     assert bank.statements == [True] * 3
 
 
+async def test_single_balances_after_a_batch_need_no_work(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
+    id = await bank.account("a")
+    add = """mutation ($id: ID!, $amount: Decimal!) { correctAccountBalance(accountId: $id, input: {amount: $amount}) {
+      balance { amount } } }"""
+    for _ in range(2):
+        (await bank.gateway.ask(add, id=id, amount=1)).sound()
+
+    async def no_work(*_given: Any) -> Any:
+        raise AssertionError("a position was remembered that the batch has moved")
+
+    monkeypatch.setattr(bank.gateway.store, "work", no_work)
+    assert (await bank.register(balanceAt="2027-01-01T00:00:00Z", value="7"))["errorCode"] is None
+    for amount in ("8", "9"):
+        told = (await bank.gateway.ask(add, id=id, amount=1)).sound()["correctAccountBalance"]
+        assert told == {"balance": {"amount": amount}}
+
+
 async def test_all_of_a_batch_are_refused_or_recorded_where_one_account_is_called_otherwise(bank: Bank) -> None:
     ids = [await bank.account(name) for name in ("a", "b")]
     for name in ("a", "b"):
