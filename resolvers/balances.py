@@ -25,12 +25,9 @@ class ItemResult(NamedTuple):
     communication_number: str
     account_ext_id: str
     business_unit: str | None
+    accepted: bool
     rejected: Rejected | None
     balance: Entry | None
-
-    @property
-    def accepted(self) -> bool:
-        return self.rejected is None
 
     @property
     def error_code(self) -> str | None:
@@ -177,6 +174,7 @@ def _batch_answer(items: list[Item], results: list[Result], elapsed: int) -> Bat
         return BatchAnswer([], 0, 0, elapsed)
     accounts, numbers, _, _, _, _, units, _, _ = zip(*items, strict=True)
     rejected, entries = zip(*results, strict=True)
-    answers = many_of(ItemResult, [range(len(items)), repeat(share), numbers, accounts, units, rejected, entries])
-    accepted = rejected.count(None)
-    return BatchAnswer(answers, accepted, len(items) - accepted, elapsed)
+    accepted = [why is None for why in rejected]
+    columns = [range(len(items)), repeat(share), numbers, accounts, units, accepted, rejected, entries]
+    count = sum(accepted)
+    return BatchAnswer(many_of(ItemResult, columns), count, len(items) - count, elapsed)

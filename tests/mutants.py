@@ -102,8 +102,8 @@ MUTANTS = (
     Mutant(
         "kinds of what was not recorded are known",
         "app/store/store.py",
-        "standing.learn_kinds(compress(entries, written))",
-        "standing.learn_kinds(entries)",
+        "[number is not None and not known for",
+        "[not known for",
         BATCHES,
     ),
     Mutant(

@@ -99,7 +99,7 @@ async def _as_seen(
     names = await apart(size, lambda: set(unit_names(items, default)))
     facts = Facts(await store.units_seen(caller.units, names), default, store.accounts_seen, {})
     seen = await apart(size, lambda: placed(items, faults, facts))
-    if unseen := await apart(size, lambda: _without_account(items, seen.verdicts, facts)):
+    if None in seen.positions and (unseen := _without_account(items, seen.verdicts, facts)):
         await store.see_external(unseen)
         seen = await apart(size, lambda: placed(items, faults, facts))
     verdicts = await apart(size, lambda: refuse_used(seen.verdicts, {}))

@@ -47,7 +47,12 @@ _SEEN = {
 """Of each account, as it was seen."""
 _NAMED = {"account_id": "bigint", "external_id": "text"}
 """Of each account, as a batch names it."""
+_FOLDED = "coalesce({0}communication_number_folded, {0}communication_number)"
+"""It is given where it is another."""
 _STORED = [*(name for name in _ENTRY if name != "is_known_kind"), "became_current"]
+
+
+_VALUES = ", ".join(_STORED).replace("communication_number_folded", _FOLDED.format(""))
 
 
 def _rows(columns: Mapping[str, str], first: int, name: str) -> str:
@@ -86,7 +91,7 @@ def _written(last: str, now: int, by: str) -> str:
 ), added AS (
   INSERT INTO entries ({", ".join(_STORED)}, unit_id, external_id, division_id, id, recorded_at, recorded_by)
   OVERRIDING SYSTEM VALUE
-  SELECT {", ".join(_STORED)}, unit_id, external_id, division_id, id, ${now}::timestamptz, {by}
+  SELECT {_VALUES}, unit_id, external_id, division_id, id, ${now}::timestamptz, {by}
   FROM numbered ORDER BY unit_id, communication_number
 )"""  # noqa: S608 - the names and types are those above.
 
@@ -133,7 +138,7 @@ WITH given AS (
   FROM given AS g JOIN held AS h ON h.account_id = g.account_id
   WHERE (
     SELECT e.id FROM entries AS e
-    WHERE e.unit_id = h.unit_id AND e.communication_number_folded = g.communication_number_folded
+    WHERE e.unit_id = h.unit_id AND e.communication_number_folded = {_FOLDED.format("g.")}
       AND e.communication_number = g.communication_number
   ) IS NULL
 ), fit AS MATERIALIZED (
@@ -264,11 +269,17 @@ def _columns(entries: Sequence[NewEntry], known_kinds: Sequence[bool]) -> list[S
         _each(_apart, types),
         _all_units(equivalents),
         numbers,
-        _folded(numbers),
+        _folded_apart(numbers),
         requesters,
         _each(_apart, requesters),
         known_kinds,
     ]
+
+
+def _folded_apart(texts: Sequence[str | None]) -> Sequence[str | None]:
+    """The casefolded texts, or nothing where all are as they were."""
+    folded = _folded(texts)
+    return [None] * len(texts) if folded == list(texts) else folded
 
 
 def _by_place(values: Sequence[Any]) -> dict[str, Any]:

@@ -330,9 +330,9 @@ class Store:
         numbers: list[int | None] = [None] * len(entries)
         for place, number in zip(places or (), ids or (), strict=True):
             numbers[place - 1] = number
-        if not all(known_kinds):
-            written = (number is not None for number in numbers)
-            self._standing.learn_kinds(compress(entries, written))
+        is_new = [number is not None and not known for number, known in zip(numbers, known_kinds, strict=True)]
+        if any(is_new):
+            self._standing.learn_kinds(compress(entries, is_new))
         return numbers
 
     async def _worked(self, units: Units, act: Callable[[Work], Awaitable[T]]) -> T:
