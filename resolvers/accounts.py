@@ -1,19 +1,20 @@
 """Who may ask for accounts and change them, and how."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from itertools import islice
 from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
 
 from app.actions.create_account import create_account
 from app.actions.update_account import update_account
 from app.domain import series, zones
 from app.domain.callers import Scope
-from app.domain.conditions import Comparison, Operator, Order, Window, conjoined
 from app.domain.ids import Kind, number_of
 from app.domain.records import Account
 from app.domain.refusals import Code, Refusal, Violation
-from app.store.sources import ACCOUNTS, ENTRIES
+from app.store.sources import ACCOUNTS
 from resolvers.context import Context, Info
 from resolvers.declarations import Key, Keyed
 from resolvers.fetch import currency_of, load_record
@@ -100,6 +101,14 @@ def _values(input: Mapping[str, Any]) -> dict[str, Any]:
     return given
 
 
+@lru_cache(256)
+def _starts(
+    since: datetime, before: datetime, interval: series.Interval, zone: ZoneInfo, most: int
+) -> Sequence[datetime]:
+    """The first so many starts of a series' points; many accounts and clients ask for the same."""
+    return tuple(islice(series.starts(since, before, interval, zone), most))
+
+
 async def balance_series(account: Account, info: Info, **arguments: Any) -> list[series.Point]:
     """Points for a chart. Raises SERIES_TOO_LONG above the limit, BAD_REQUEST for an unknown zone or currency."""
     context: Context = info.context
@@ -112,7 +121,7 @@ async def balance_series(account: Account, info: Info, **arguments: Any) -> list
     before: datetime = arguments["before"]
     most = context.limits.series_points
     try:
-        starts = list(islice(series.starts(arguments["from"], before, interval, zone), most + 1))
+        starts = _starts(arguments["from"], before, interval, zone, most + 1)
     except OverflowError as error:
         raise Refusal(Code.BAD_REQUEST, "from or before is at the calendar's end.") from error
     if len(starts) > most:
@@ -120,21 +129,12 @@ async def balance_series(account: Account, info: Info, **arguments: Any) -> list
     if not starts:
         return []
     currency = currency_of(account, arguments)
-    window = Window(
-        conjoined([Comparison("timestamp", Operator.LT, starts[0]), Comparison("currency", Operator.EQ, currency)]),
-        Order("timestamp", descending=True),
-        None,
-        None,
-        1,
-        from_end=False,
-    )
 
     async def load(numbers: list[int]) -> list[list[series.Point]]:
         async with context.store.reading(context.caller.units) as reads:
-            openings = await reads.windows(ENTRIES, "account_id", numbers, window)
+            openings = await reads.openings(numbers, currency, starts[0])
             amounts = await reads.amounts(numbers, currency, starts[0], before)
-        opened = {number: next((entry.amount for entry in openings[number]), None) for number in numbers}
-        return [series.points(starts, opened[number], amounts.get(number, [])) for number in numbers]
+        return [series.points(starts, openings.get(number), amounts.get(number, [])) for number in numbers]
 
     question = ("series", currency, name, interval, arguments["from"], before)
     answer: list[series.Point] = await context.loaders.of(question, load).load(account.id)

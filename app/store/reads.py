@@ -14,7 +14,7 @@ from app.domain.records import CurrencyTotals
 from app.store.dialects import Dialect
 from app.store.narrowing import among, beyond, binding, condition_sql, place_values
 from app.store.sources import ENTRIES, Source, View
-from app.store.tables import balance_kinds, entries, units
+from app.store.tables import balance_kinds, entries, positions, units
 from app.store.types import Number, given_list
 
 Units = frozenset[str] | None
@@ -273,11 +273,27 @@ class Reads:
         statement = select(kinds.c.account_id.label("key"), *_labelled(view)).select_from(joined).where(where)
         return await self._grouped(ENTRIES, statement.order_by(kinds.c.account_id, kinds.c.kind))
 
+    async def openings(self, accounts: Collection[int], currency: str, since: datetime) -> dict[int, Decimal]:
+        """The amount of each account's latest entry in a currency before an instant, where there is one."""
+        p, e = positions, entries
+        latest = (
+            select(e.c.amount)
+            .where(e.c.account_id == p.c.account_id, e.c.currency == currency, e.c.at < since)
+            .order_by(e.c.at.desc(), e.c.id.desc())
+            .limit(exactly(1))
+            .correlate(p)
+            .scalar_subquery()
+        )
+        seen = visible(self._dialect, p.c.unit_id, self._names)
+        where = and_(among(self._dialect, p.c.account_id, sorted(accounts)), seen)
+        rows = await self._connection.execute(select(p.c.account_id, latest).where(where))
+        return {account_id: amount for account_id, amount in rows if amount is not None}
+
     async def amounts(
         self, accounts: Collection[int], currency: str, since: datetime, before: datetime
     ) -> dict[int, list[tuple[datetime, Decimal]]]:
         """Moments and amounts of each account's entries in a currency, oldest first, of [since, before)."""
-        e = entries.alias()
+        e = entries
         where = and_(
             among(self._dialect, e.c.account_id, sorted(accounts)),
             e.c.currency == currency,

@@ -28,8 +28,10 @@ from resolvers.plans import answer as answer_of
 from schema.execution.coercion import Coercions
 from schema.execution.documents import ERRORS_MAX, Documents, Operation, Unsound
 from schema.execution.limits import OperationLimits
+from schema.execution.lists import ListExecutor
 from schema.execution.plans import Direct, Plan, Plans, Resolved, Root, Stored, whole
 from schema.execution.roots import check_one_root
+from schema.execution.selections import Selections
 from schema.execution.ways import Ways
 
 _log = structlog.get_logger("balance_gateway")
@@ -263,7 +265,7 @@ class Runner:
         return found
 
     def _executor(self, operation: Operation, variables: VariableValues, context: Context, root: Any) -> Executor[Any]:
-        return Executor(
+        executor = ListExecutor(
             self._schema,
             operation.fragment_definitions,
             operation.fragments,
@@ -280,6 +282,8 @@ class Runner:
             None,
             hide_suggestions=not self._is_schema_told,
         )
+        executor.selections = Selections(self._schema, operation, variables)
+        return executor
 
     async def _executed(
         self,

@@ -99,12 +99,12 @@ def _column(selections: Selections, type_: GraphQLObjectType, selected: Selected
     declared = selected.type
     leaf = declared.of_type if isinstance(declared, GraphQLNonNull) else declared
     read = _reading(selected)
-    if isinstance(leaf, GraphQLEnumType):
-        tell = _of_type(selections, selected, declared)
-        return lambda records: _each(tell, list(map(read, records)))
-    if not (isinstance(leaf, GraphQLScalarType) and is_specified_scalar_type(leaf)):
+    if not isinstance(leaf, GraphQLScalarType | GraphQLEnumType):
         part = _part(selections, type_, selected)
         return lambda records: list(map(part, records))
+    if not is_specified_scalar_type(leaf):
+        tell = _of_type(selections, selected, declared)
+        return lambda records: _each(tell, list(map(read, records)))
 
     def plain(records: Sequence[Any]) -> list[Any]:
         values = list(map(read, records))
