@@ -227,8 +227,8 @@ MUTANTS = (
     ),
     Mutant(
         "a statement answers with objects of other units",
-        "app/store/writer.py",
-        "return [self.visible(view.unit_id), *(",
+        "app/store/windows.py",
+        "return [visible(dialect, units, view.unit_id), *(",
         "return [*(",
         TENANCY,
     ),

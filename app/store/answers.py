@@ -9,13 +9,14 @@ from weakref import ref
 from sqlalchemy.engine import Dialect as Driver
 
 from app.store.dialects import Dialect
-from app.store.lanes import Compiled, Lanes, compiled
+from app.store.lanes import Compiled, Lanes
 from app.store.pieces import (
     Piece,
     SiteForm,
     UnitsForm,
 )
 from app.store.reads import Units
+from app.store.templates import language
 from app.store.writer import Writer
 from app.store.written import (
     BEYOND,
@@ -48,7 +49,7 @@ class Answers:
     """Has answers written by the database."""
 
     def __init__(self, dialect: Dialect, driver: Driver, lanes: Lanes) -> None:
-        self._dialect = dialect
+        self._language = language(dialect, driver)
         self._driver = driver
         self._lanes = lanes
         self._kept: deque[tuple[ref[Asked], Hashable, int]] = deque()
@@ -63,7 +64,7 @@ class Answers:
         return self._keep(asked, (units, forms), self._made(asked, units, forms)) if found is None else found
 
     def _made(self, asked: Asked, units: UnitsForm, forms: Sequence[SiteForm]) -> Compiled:
-        return compiled(Writer(self._dialect, forms, units).statement(asked.roots), self._driver)
+        return Writer(self._language, forms, units).statement(asked.roots, self._driver)
 
     def _keep(self, asked: Asked, key: Hashable, made: Compiled) -> Compiled:
         asked.statements[key] = made

@@ -14,8 +14,6 @@ from typing import Any, Generic, NamedTuple, NoReturn, Protocol, TypeVar
 
 import aiosqlite
 import asyncpg
-from sqlalchemy import Select
-from sqlalchemy.engine import Dialect as Driver
 
 from app.store import failures
 from app.store.failures import Damage, RaceLost, told_of_commit, told_plainly
@@ -34,23 +32,10 @@ class Compiled(NamedTuple):
 
     sql: str
     parameters: Sequence[tuple[str, Callable[[Any], Any] | None]]
-    constants: Mapping[str, Any]
-    """Parameters that are the same whatever is asked."""
 
     def given(self, values: Mapping[str, Any]) -> list[Any]:
         """The parameters in order."""
-        if self.constants:
-            values = {**self.constants, **values}
         return [values[name] if process is None else process(values[name]) for name, process in self.parameters]
-
-
-def compiled(statement: Select[Any], driver: Driver) -> Compiled:
-    """A statement in the words of a database's driver."""
-    made = statement.compile(dialect=driver, compile_kwargs={"render_postcompile": True})
-    processors: Mapping[str, Any] = made._bind_processors  # noqa: SLF001 - it has no other name.
-    names: Sequence[str] = made.positiontup or ()
-    constants = {name: made.binds[name].value for name in names if made.binds[name].value is not None}
-    return Compiled(str(made), [(name, processors.get(name)) for name in names], constants)
 
 
 class Lanes(Protocol):

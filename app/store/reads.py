@@ -57,7 +57,7 @@ class WindowPage(NamedTuple):
         window = self.window
         owner = view.links[self.link]
         if self.link == "unit_id":
-            owner = view.walked_unit_id(narrowed(window.condition), window.order.field)
+            owner = view.walked_unit_id(joined=view.walks_joined(narrowed(window.condition), window.order.field))
         where = [
             owner == parents.c.key,
             visible(self.dialect, view.unit_id, self.names) if self.link != "unit_id" else true(),

@@ -152,7 +152,7 @@ SELECT (SELECT are_named FROM fit), (SELECT fits FROM fit), {_ANSWER}
 
 
 def _compiled(sql: str, count: int) -> Compiled:
-    return Compiled(sql, [(str(place), None) for place in range(1, count + 1)], {})
+    return Compiled(sql, [(str(place), None) for place in range(1, count + 1)])
 
 
 class Recordings(NamedTuple):
@@ -184,7 +184,6 @@ JOIN entries AS e ON e.unit_id = asked.unit_id AND e.communication_number_folded
   AND e.communication_number = asked.number
 """,
     [("units", None), ("folded", None), ("numbers", None)],
-    {},
 )
 """Who holds numbers of business units."""
 

@@ -6,9 +6,10 @@ line here and one in the record.
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from sqlalchemy import Alias, ClauseElement, ColumnClause, ColumnElement, FromClause, Select, Table, func, select
+from sqlalchemy.sql.selectable import NamedFromClause
 from sqlalchemy.sql.visitors import iterate
 
 from app.domain import histories
@@ -61,21 +62,25 @@ class View(NamedTuple):
         """All that the view reads."""
         return self._with(self.joins)
 
-    def tables_of(self, used: Iterable[ClauseElement]) -> FromClause:
-        """What of the tables is needed for some expressions."""
-        return self._with(self._joins_of(used))
-
-    def _joins_of(self, used: Iterable[ClauseElement]) -> list[Join]:
+    def needs_of(self, used: Iterable[ClauseElement]) -> frozenset[int]:
+        """Which of the joins some expressions need, by their places."""
         named = {id(part.table) for each in used for part in iterate(each) if isinstance(part, ColumnClause)}
-        return [join for join in self.joins if id(join.table) in named]
+        return frozenset(place for place, join in enumerate(self.joins) if id(join.table) in named)
 
-    def through_units(self, used: Iterable[ClauseElement], every: FromClause) -> FromClause:
+    def joined(self, needs: Collection[int]) -> FromClause:
+        """The tables with those of the joins that are needed."""
+        return self._with(self._joins_at(needs))
+
+    def through_units(self, needs: Collection[int], every: FromClause) -> FromClause:
         """The same, gone through unit by unit: by those whose names are read anyway, else by `every`."""
-        joins = self._joins_of(used)
+        joins = self._joins_at(needs)
         for join in joins:
             if isinstance(join.table, Alias) and join.table.element is t.units:
                 return join.table.join(self._with([each for each in joins if each is not join]), join.on)
         return every.join(self._with(joins), self.unit_id == every.c.id)
+
+    def _joins_at(self, places: Collection[int]) -> list[Join]:
+        return [join for place, join in enumerate(self.joins) if place in places]
 
     def _with(self, joins: Sequence[Join]) -> FromClause:
         tables = self.own
@@ -83,10 +88,13 @@ class View(NamedTuple):
             tables = tables.join(join.table, join.on)
         return tables
 
-    def walked_unit_id(self, narrowed: Collection[str], ordered: str) -> ColumnElement[int]:
-        """The unit column to walk a page by: that of the table whose index narrows or orders it."""
+    def walks_joined(self, narrowed: Collection[str], ordered: str) -> bool:
+        """Whether a page is walked by an index of the joined table: one that narrows or orders it."""
         asked = set(narrowed) & self.fields.keys() or {ordered}
-        joined = self.joined_unit_id is not None and asked <= self.joined_fields
+        return self.joined_unit_id is not None and asked <= self.joined_fields
+
+    def walked_unit_id(self, *, joined: bool) -> ColumnElement[int]:
+        """The unit column to walk a page by."""
         return self.joined_unit_id if joined and self.joined_unit_id is not None else self.unit_id
 
     def tie(self, field: str) -> ColumnElement[int]:
@@ -94,12 +102,27 @@ class View(NamedTuple):
         return self.ties.get(field, self.id)
 
 
+Naming = Callable[[Table], NamedFromClause]
+"""Names a table for one reading of it."""
+
+
+def _anew(table: Table) -> NamedFromClause:
+    """A name that no other reading in the statement has."""
+    return table.alias()
+
+
+class Viewing(Protocol):
+    """Makes a reading of a source, its tables named."""
+
+    def __call__(self, named: Naming = ...) -> View: ...
+
+
 class Source(NamedTuple):
     """Something remembered, as it is read."""
 
     name: str
     record: type[Any]
-    view: Callable[[], View]
+    view: Viewing
     folded_first: frozenset[str] = frozenset()
     """The fields whose index begins with the folded copy, so that an exact comparison names that too."""
 
@@ -108,16 +131,16 @@ def _columns(record: type[Any], table: Any, **others: ColumnElement[Any]) -> dic
     return {name: others[name] if name in others else table[name] for name in record._fields}
 
 
-def _unit_name(table: FromClause) -> tuple[Join, ColumnElement[str], Field]:
+def _unit_name(table: FromClause, named: Naming) -> tuple[Join, ColumnElement[str], Field]:
     """The name of a row's business unit: its table, its column, and the field that narrows by it."""
-    named, narrowing = t.units.alias(), t.units.alias()
+    units, narrowing = named(t.units), named(t.units)
     field = Field(narrowing.c.name, narrowing.c.name_folded, through=select(narrowing.c.id), link=table.c.unit_id)
-    return Join(named, named.c.id == table.c.unit_id), named.c.name, field
+    return Join(units, units.c.id == table.c.unit_id), units.c.name, field
 
 
-def _accounts() -> View:
-    a, p, d = t.accounts.alias(), t.positions.alias(), t.divisions.alias()
-    joined, unit, unit_field = _unit_name(a)
+def _accounts(named: Naming = _anew) -> View:
+    a, p, d = named(t.accounts), named(t.positions), named(t.divisions)
+    joined, unit, unit_field = _unit_name(a, named)
     columns = _columns(
         r.Account,
         a.c,
@@ -155,8 +178,8 @@ def _accounts() -> View:
     )
 
 
-def _entries() -> View:
-    e = t.entries.alias()
+def _entries(named: Naming = _anew) -> View:
+    e = named(t.entries)
     fields = {
         "id": Field(e.c.id),
         "account_id": Field(e.c.account_id),
@@ -172,9 +195,9 @@ def _entries() -> View:
     return View(e, [], e.c.id, e.c.unit_id, _columns(r.Entry, e.c, timestamp=e.c.at), fields, links)
 
 
-def _contractors() -> View:
-    c = t.contractors.alias()
-    joined, unit, unit_field = _unit_name(c)
+def _contractors(named: Naming = _anew) -> View:
+    c = named(t.contractors)
+    joined, unit, unit_field = _unit_name(c, named)
     fields = {
         "id": Field(c.c.id),
         "name": Field(c.c.name, c.c.name_folded),
@@ -185,9 +208,9 @@ def _contractors() -> View:
     return View(c, [joined], c.c.id, c.c.unit_id, columns, fields, {"unit_id": c.c.unit_id})
 
 
-def _divisions() -> View:
-    d = t.divisions.alias()
-    joined, unit, unit_field = _unit_name(d)
+def _divisions(named: Naming = _anew) -> View:
+    d = named(t.divisions)
+    joined, unit, unit_field = _unit_name(d, named)
     fields = {
         "id": Field(d.c.id),
         "code": Field(d.c.code, func.lower(d.c.code)),
@@ -198,18 +221,18 @@ def _divisions() -> View:
     return View(d, [joined], d.c.id, d.c.unit_id, columns, fields, {"unit_id": d.c.unit_id})
 
 
-def _invoice_templates() -> View:
-    i = t.invoice_templates.alias()
-    joined, unit, _ = _unit_name(i)
+def _invoice_templates(named: Naming = _anew) -> View:
+    i = named(t.invoice_templates)
+    joined, unit, _ = _unit_name(i, named)
     columns = _columns(r.InvoiceTemplate, i.c, business_unit=unit)
     return View(i, [joined], i.c.id, i.c.unit_id, columns, {"id": Field(i.c.id)}, {"unit_id": i.c.unit_id})
 
 
-def _plain(table: Table, record: type[Any], *links: str, ordered_by: tuple[str, ...] = ()) -> Callable[[], View]:
+def _plain(table: Table, record: type[Any], *links: str, ordered_by: tuple[str, ...] = ()) -> Viewing:
     """A source over one table whose columns are the record's fields."""
 
-    def view() -> View:
-        own = table.alias()
+    def view(named: Naming = _anew) -> View:
+        own = named(table)
         fields = {name: Field(own.c[name]) for name in ("id", *ordered_by)}
         parents = {name: own.c[name] for name in ("unit_id", *links)}
         return View(own, [], own.c.id, own.c.unit_id, _columns(record, own.c), fields, parents)
@@ -230,17 +253,17 @@ HISTORY_CONFIGS = Source(
 )
 
 
-def _closings() -> View:
+def _closings(named: Naming = _anew) -> View:
     """Cycles that are closed; one that is being closed is not there yet."""
-    view = _plain(t.closings, r.ClosingRecord, "division_id", ordered_by=("closing_at",))()
+    view = _plain(t.closings, r.ClosingRecord, "division_id", ordered_by=("closing_at",))(named)
     return view._replace(only=view.columns["completed_at"].is_not(None))
 
 
 CLOSINGS = Source("closings", r.ClosingRecord, _closings)
 
 
-def _history_entries() -> View:
-    h = t.history_entries.alias()
+def _history_entries(named: Naming = _anew) -> View:
+    h = named(t.history_entries)
     fields = {
         "id": Field(h.c.id),
         "closing_at": Field(h.c.closing_at),
@@ -253,10 +276,10 @@ def _history_entries() -> View:
 HISTORY_ENTRIES = Source("history_entries", r.HistoryEntry, _history_entries)
 
 
-def _webhooks() -> View:
+def _webhooks(named: Naming = _anew) -> View:
     """Receivers that are told over HTTP."""
-    w = t.receivers.alias()
-    joined, unit, _ = _unit_name(w)
+    w = named(t.receivers)
+    joined, unit, _ = _unit_name(w, named)
     columns = _columns(r.Webhook, w.c, business_unit=unit)
     only = w.c.kind == "webhook"
     return View(w, [joined], w.c.id, w.c.unit_id, columns, {"id": Field(w.c.id)}, {"unit_id": w.c.unit_id}, only=only)

@@ -1,38 +1,29 @@
 """How values are written as JSON in a statement, and what its parameters are called."""
 
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     Boolean,
     ColumnElement,
     Date,
-    FromClause,
     Integer,
     SmallInteger,
     Text,
-    bindparam,
     case,
     cast,
     func,
     literal_column,
     type_coerce,
 )
-from sqlalchemy.engine import Dialect as Driver
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ExpressionClauseList
 from sqlalchemy.sql.operators import concat_op
 from sqlalchemy.sql.type_api import TypeEngine
-from sqlalchemy.sql.visitors import InternalTraversal
 
 from app.store.dialects import Dialect
-from app.store.pieces import (
-    Identified,
-    Spliced,
-    Value,
-)
+from app.store.pieces import Identified, Spliced, Value
+from app.store.templates import HOLE, TEXT, Language, Template, hole, template
 from app.store.types import Flag, Identifier, Instant, Money, Plain
 
 MARK = "\x01"
@@ -49,18 +40,6 @@ DIGEST, PARENT, ROOTS, UNITS = "digest", "parent", "roots", "units"
 def site_name(site: int, what: int | str) -> str:
     """The parameter of a site's value: by its number, or by name."""
     return f"s{site}_{what}"
-
-
-def given(name: str, type_: TypeEngine[Any]) -> ColumnElement[Any]:
-    """A value that comes when the statement is asked."""
-    return bindparam(name, None, type_=type_)
-
-
-class _Joined(ExpressionClauseList[str]):
-    """Texts behind each other. Whoever selects one says which tables it reads of; looking through all takes long."""
-
-    inherit_cache = False
-    _from_objects: ClassVar[list[FromClause]] = []
 
 
 class JsonText(list[ColumnElement[str]]):
@@ -80,8 +59,7 @@ class JsonText(list[ColumnElement[str]]):
             return constant("")
         if len(self) == 1:
             return type_coerce(self[0], Text())
-        # All at once: a chain of pairs takes twice as long to make and to compile.
-        return _Joined._construct_for_list(concat_op, TEXT, *self)  # noqa: SLF001 - it has no other name.
+        return ExpressionClauseList._construct_for_list(concat_op, TEXT, *self)  # noqa: SLF001 - it has no other name.
 
     _constant = ""
 
@@ -91,7 +69,6 @@ class JsonText(list[ColumnElement[str]]):
             self._constant = ""
 
 
-TEXT = Text()
 NUMBER = Integer()
 
 
@@ -110,42 +87,17 @@ def constant(text: str) -> ColumnElement[str]:
     return literal_column("'" + text.replace("'", "''") + "'", Text())
 
 
-class Told(ColumnElement[str]):
-    """A column as JSON. How its type is written is worked out once; a statement has hundreds of such texts."""
-
-    inherit_cache = False
-    type = TEXT
-    _traverse_internals = [("column", InternalTraversal.dp_clauseelement)]
-
-    def __init__(
-        self, dialect: Dialect, piece: Value | Spliced | Identified, column: ColumnElement[Any], *, is_nullable: bool
-    ) -> None:
-        self.column = column
-        self.form = dialect, piece, column.type, is_nullable
-
-    _from_objects: ClassVar[list[FromClause]] = []
-
-
-@compiles(Told)
-def _compile_told(told: Told, compiler: SQLCompiler, **more: Any) -> str:
-    return _template(compiler.dialect, *told.form).replace(_COLUMN, compiler.process(told.column, **more))
-
-
-_COLUMN = "\x03"
-"""Where a column comes into a text that is worked out for its type."""
+@lru_cache(maxsize=2_000)
+def told(of: Language, piece: Value | Spliced | Identified, type_: TypeEngine[Any], *, is_nullable: bool) -> Template:
+    """A column as JSON, by its type."""
+    return template(of, _told(of.dialect, piece, hole("column", type_), is_nullable=is_nullable))
 
 
 @lru_cache(maxsize=2_000)
-def _template(
-    driver: Driver,
-    dialect: Dialect,
-    piece: Value | Spliced | Identified,
-    type_: TypeEngine[Any],
-    is_nullable: bool,
-) -> str:
-    made = _told(dialect, piece, literal_column(_COLUMN, type_), is_nullable=is_nullable).compile(dialect=driver)
-    assert not made.params, "what is told of a column is told by itself"
-    return str(made)
+def difference(of: Language, amount: TypeEngine[Any], less: TypeEngine[Any]) -> Template:
+    """One amount less another, as JSON."""
+    text = of.dialect.difference_text(hole("amount", amount), hole("less", less))
+    return template(of, JsonText().add('"').add(func.coalesce(text, constant(MARK))).add('"').whole())
 
 
 def _told(
@@ -154,8 +106,8 @@ def _told(
     match piece:
         case Identified(kind=kind):
             return JsonText().add(f'"{kind}_').add(cast(at, Text)).add('"').whole()
-        case Spliced(splice=splice):
-            text = JsonText().add(f"{SPLICE}{splice}:").add(at).add(SPLICE).whole()
+        case Spliced():
+            text = JsonText().add(f"{SPLICE}{HOLE}splice{HOLE}:").add(at).add(SPLICE).whole()
         case Value(names=names) if names:
             told = [(at == literal_column(_literal(value)), constant(f'"{name}"')) for value, name in names]
             return case(*told, else_=constant("null"))

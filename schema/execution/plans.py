@@ -107,6 +107,7 @@ class Plan:
         resolved = [root.selected.name for root in self.roots if isinstance(root, Resolved)]
         self.is_still = bool(resolved) and all(name in _OF_THE_SCHEMA for name in resolved)
         """Whether graphql-core is left with what tells of the schema alone."""
+        del self._selections  # What they told stands in the roots.
         self._constant: list[p.Given | None] = [None] * len(self.sites)
 
     def given(self, variables: VariableValues, context: Context) -> list[p.Given]:

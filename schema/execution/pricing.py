@@ -4,7 +4,7 @@ The price is a closed form over the operation's variables, so that a request wit
 multiplications. All is reckoned in hundredths, so that it stays whole.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from graphql import (
@@ -159,12 +159,32 @@ class _Group(NamedTuple):
     inner: list[SelectionSetNode]
 
 
+class _Declared(NamedTuple):
+    """What the schema says of a field's cost."""
+
+    weight: int
+    list_size: ListSize | None
+    inputs: Sequence[tuple[str, int]]
+    """The lists in its arguments that have a weight: where they are, and what each of their things costs."""
+
+
 class Pricing:
     """Prices the operations of valid documents."""
 
     def __init__(self, schema: GraphQLSchema, limits: OperationLimits) -> None:
         self._schema = schema
         self._limits = limits
+        self._declared: dict[int, _Declared] = {}
+        """What the schema says of each field, by its identity."""
+
+    def declared(self, field: GraphQLField) -> "_Declared":
+        """What the schema says of a field's cost."""
+        known = self._declared.get(id(field))
+        if known is None:
+            definition = field.extensions.get("strawberry-definition")
+            weight, size = _weight(definition, get_named_type(field.type)), directive_of(definition, ListSize)
+            known = self._declared[id(field)] = _Declared(weight, size, _weighted_inputs(field))
+        return known
 
     def price(self, node: OperationDefinitionNode, fragments: Mapping[str, FragmentDefinitionNode]) -> Price:
         """The price of an operation. Fields that several fragments select count once, as they are answered once.
@@ -173,7 +193,7 @@ class Pricing:
         What @skip and @include leave out counts, and so do all fragments of an interface, one beside the other.
         """
         defaults = {each.variable.name.value: each.default_value for each in node.variable_definitions or ()}
-        walk = _Walk(self._schema, fragments, defaults, self._limits)
+        walk = _Walk(self._schema, fragments, defaults, self._limits, self.declared)
         root = self._schema.get_root_type(node.operation)
         assert root is not None, "the document is valid"
         return Price(walk.selected(root, [node.selection_set], None), walk.inputs, self._limits)
@@ -188,13 +208,17 @@ class _Walk:
         fragments: Mapping[str, FragmentDefinitionNode],
         defaults: Mapping[str, ValueNode | None],
         limits: OperationLimits,
+        declared: Callable[[GraphQLField], _Declared],
     ) -> None:
         self._schema = schema
+        self._declared = declared
         self._fragments = fragments
         self._defaults = defaults
         self._limits = limits
         self.inputs: list[_Size] = []
         """The sizes of the lists of inputs that have a weight."""
+        self._known: dict[tuple[Any, ...], _Sum] = {}
+        """What is selected by the same nodes, which stand in every place where their fragment is spread."""
 
     def selected(
         self,
@@ -238,9 +262,8 @@ class _Walk:
     def _add_field(
         self, total: _Sum, field: GraphQLField, node: FieldNode, inner: Sequence[SelectionSetNode], size: _Size | None
     ) -> None:
-        type_ = get_named_type(field.type)
-        definition = field.extensions.get("strawberry-definition")
-        list_size = directive_of(definition, ListSize)
+        declared = self._declared(field)
+        list_size = declared.list_size
         sized = None
         if list_size is not None:
             said = self._size(list_size, field, node)
@@ -248,14 +271,29 @@ class _Walk:
                 sized = (list_size.sized_fields, said)
             else:
                 size = said
-        one = _Sum(_weight(definition, type_))
+        one = _Sum(declared.weight)
         if inner:
-            one.add(None, self.selected(type_, inner, sized))
+            one.add(None, self._inside(get_named_type(field.type), inner, sized))
         total.add(size, one)
-        for way, weight in _weighted_inputs(field):
+        for way, weight in declared.inputs:
             given = _Size((self._source(way, field, node),), 0, None)
             self.inputs.append(given)
             total.add(given, _Sum(weight))
+
+    def _inside(
+        self,
+        type_: GraphQLNamedType,
+        selection_sets: Sequence[SelectionSetNode],
+        sized: tuple[Sequence[str], _Size] | None,
+    ) -> _Sum:
+        key = type_.name, sized and (*sized[0], sized[1]), *[id(each) for each in selection_sets]
+        known = self._known.get(key)
+        if known is None:
+            inputs = len(self.inputs)
+            known = self.selected(type_, selection_sets, sized)
+            if len(self.inputs) == inputs:
+                self._known[key] = known
+        return known
 
     def _size(self, list_size: ListSize, field: GraphQLField, node: FieldNode) -> _Size:
         ways = list_size.slicing_arguments or ()

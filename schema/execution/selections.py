@@ -68,6 +68,8 @@ class Selections:
         self._schema = schema
         self._operation = operation
         self._variables = variables
+        self._known: dict[tuple[object, ...], list[Selected]] = {}
+        """What is selected by the same nodes, which stand in every place where their fragment is spread."""
 
     def roots(self) -> list[Selected]:
         type_ = self._schema.get_root_type(self._operation.node.operation)
@@ -81,15 +83,19 @@ class Selections:
         type_ = get_named_type(selected.type)
         if not isinstance(type_, GraphQLObjectType):
             return None
-        collected = collect_subfields(
-            self._schema,
-            self._operation.fragments,
-            self._variables,
-            self._operation.node,
-            type_,
-            selected.details,
-        )
-        return type_, list(_selected(type_, collected.grouped_field_set))
+        key = type_.name, *[id(each.node) for each in selected.details]
+        known = self._known.get(key)
+        if known is None:
+            collected = collect_subfields(
+                self._schema,
+                self._operation.fragments,
+                self._variables,
+                self._operation.node,
+                type_,
+                selected.details,
+            )
+            known = self._known[key] = list(_selected(type_, collected.grouped_field_set))
+        return type_, known
 
 
 def _selected(type_: GraphQLObjectType, grouped: Mapping[str, FieldDetailsList]) -> Iterator[Selected]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.store import answers
+from app.store import answers, shapes, templates, written
 from schema.execution import documents, plans
 from tests.asking import Gateway
 
@@ -72,3 +72,39 @@ async def test_the_statement_of_a_large_document_is_made_in_a_thread(
     for text in (f"{{ {large} }}", f"{{ {large} }}", small):
         (await filled.ask(text)).sound()
     assert made == [False, True]
+
+
+SEEN = (
+    """{ accounts(first: 5, filter: {name: {contains: "a"}}) { totalCount pageInfo { hasNextPage endCursor }
+      nodes { id name balance contractor { name } balances(first: 3) { nodes { amount timestamp } } } } }""",
+    '{ account(id: "account_1") { currentBalances { id currency { code } amount } } }',
+)
+UNSEEN = """query Other { mine: accounts(first: 7, filter: {name: {contains: "M"}}) {
+  pageInfo { endCursor hasNextPage }
+  list: nodes { sum: balance number: id currentBalances { of: currency { is: code } } contractor { called: name } name
+    newest: balances(first: 2) { nodes { at: timestamp what: amount } } older: balances(first: 9) { nodes { amount } } }
+  all: totalCount } }"""
+NARROWED = '{ accounts(filter: {name: {contains: "a"}, vat: {gte: "0"}, timezone: {in: ["UTC"]}}) { nodes { id } } }'
+
+
+async def test_a_document_that_was_never_seen_finds_the_parts_of_its_statement_made(
+    filled: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[object] = []
+
+    def template(of: templates.Language, part: Any) -> templates.Template:
+        made.append(part)
+        return templates.template(of, part)
+
+    monkeypatch.setattr(shapes, "template", template)
+    monkeypatch.setattr(written, "template", template)
+    for document in SEEN:
+        (await filled.ask(document)).sound()
+    made.clear()
+    found = (await filled.ask(UNSEEN)).sound()
+    assert found["mine"]["all"] == 1
+    assert [(each["number"], each["name"]) for each in found["mine"]["list"]] == [("account_1", "Main")]
+    assert made == []
+    shapes.condition.cache_clear()
+    (await filled.ask(NARROWED)).sound()
+    assert made

@@ -23,12 +23,11 @@ from app.store.store import Store
 from app.store.wires import Wire
 
 SECONDS = 20
-ONE = Compiled("SELECT 1", [], {})
-SLEEP = Compiled("SELECT pg_sleep(600)", [], {})
+ONE = Compiled("SELECT 1", [])
+SLEEP = Compiled("SELECT pg_sleep(600)", [])
 COUNT = Compiled(
     "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 100000000000) SELECT max(x) FROM n",
     [],
-    {},
 )
 
 
@@ -146,7 +145,7 @@ async def test_postgresql_leaves_a_statement_that_nobody_waits_for(
 
 async def test_a_server_that_stands_still_holds_nobody_up_at_the_end(postgresql_url: str) -> None:
     store = Store(postgresql_url)
-    (pid,) = await store._lanes.row(Compiled("SELECT pg_backend_pid()", [], {}), {})
+    (pid,) = await store._lanes.row(Compiled("SELECT pg_backend_pid()", []), {})
     os.kill(pid, signal.SIGSTOP)
     try:
         async with asyncio.timeout(SECONDS):
