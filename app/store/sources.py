@@ -125,6 +125,8 @@ class Source(NamedTuple):
     view: Viewing
     folded_first: frozenset[str] = frozenset()
     """The fields whose index begins with the folded copy, so that an exact comparison names that too."""
+    unindexed: frozenset[str] = frozenset()
+    """The fields that lists are ordered by without an index: all rows are looked at, once for all business units."""
 
 
 def _columns(record: type[Any], table: Any, **others: ColumnElement[Any]) -> dict[str, ColumnElement[Any]]:
@@ -240,8 +242,8 @@ def _plain(table: Table, record: type[Any], *links: str, ordered_by: tuple[str, 
     return view
 
 
-ACCOUNTS = Source("accounts", r.Account, _accounts)
-ENTRIES = Source("entries", r.Entry, _entries, frozenset({"communication_number"}))
+ACCOUNTS = Source("accounts", r.Account, _accounts, unindexed=frozenset({"min_balance", "max_balance"}))
+ENTRIES = Source("entries", r.Entry, _entries, frozenset({"communication_number"}), unindexed=frozenset({"amount"}))
 CONTRACTORS = Source("contractors", r.Contractor, _contractors)
 CONTACTS = Source("contacts", r.Contact, _plain(t.contacts, r.Contact, "contractor_id"))
 INVOICE_TEMPLATES = Source("invoice_templates", r.InvoiceTemplate, _invoice_templates)

@@ -132,6 +132,9 @@ class RowsOfPage:
             return self._first(view, self._columns(view), owned, is_seen=True)
         if walk.units is UnitsForm.ALL and walk.order.field == "id" and not walk.is_narrowed:
             return self._first(view, self._columns(view), true(), is_seen=True)
+        if walk.order.field in walk.source.unindexed and not walk.is_narrowed:
+            owned = visible(self._dialect, walk.units, view.unit_id)
+            return self._first(view, self._columns(view), owned, is_seen=True)
         seen = visible(self._dialect, walk.units, EVERY.c.id)
         return self._merged(view, select(EVERY.c.id.label("key")).where(seen).subquery("each_unit"))
 

@@ -90,3 +90,14 @@ async def test_every_statement_for_a_caller_with_one_unit_names_its_units(fifty:
         answer = await fifty.ask(SCREEN, first=50, caller=a_caller("default"))
     assert len(answer.sound()["accounts"]["nodes"]) == 50
     assert all("units" in statement for statement in statements), statements
+
+
+@pytest.mark.parametrize(("field", "is_walked"), [("TIMESTAMP", True), ("RECORDED_AT", True), ("AMOUNT", False)])
+async def test_what_no_index_orders_is_looked_at_once_for_all_units(
+    fifty: Gateway, field: str, *, is_walked: bool
+) -> None:
+    """Unit by unit, each would look at all entries."""
+    with fifty.statements() as statements:
+        answer = await fifty.ask(f"{{ balances(first: 3, orderBy: {{field: {field}}}) {{ nodes {{ id }} }} }}")
+    assert len(answer.sound()["balances"]["nodes"]) == 3
+    assert ["each_unit" in statement for statement in statements] == [is_walked]
