@@ -8,6 +8,7 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from app.domain.cycles import closing_of
+from app.domain.records import made_of
 
 _HOUR = timedelta(hours=1)
 _DAY = timedelta(days=1)
@@ -120,18 +121,18 @@ def points(
     starts: Sequence[datetime], opening: Decimal | None, amounts: Sequence[tuple[datetime, Decimal]]
 ) -> list[Point]:
     """The points of a series: `opening` is the balance as of the first start, `amounts` are later, oldest first."""
-    found = []
+    found: list[Point] = []
     last = opening
     index = 0
-    for number, start in enumerate(starts):
-        end = starts[number + 1] if number + 1 < len(starts) else None
-        own = []
+    for start, end in zip(starts, [*starts[1:], None], strict=True):
+        first = index
         while index < len(amounts) and (end is None or amounts[index][0] < end):
-            own.append(amounts[index][1])
             index += 1
+        if index == first:
+            found.append(made_of(Point, (start, last, last, last, last, 0)))
+            continue
+        own = [amount for _, amount in amounts[first:index]]
         seen = own if last is None else [last, *own]
-        close = own[-1] if own else last
-        low, high = (min(seen), max(seen)) if seen else (None, None)
-        found.append(Point(start, last, low, high, close, len(own)))
-        last = close
+        found.append(Point(start, last, min(seen), max(seen), own[-1], len(own)))
+        last = own[-1]
     return found

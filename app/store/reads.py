@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, FromClause, Select, and_, bindparam, func, not_, null, select, true
@@ -93,6 +94,19 @@ _BINDING = frozenset(Operator) - {
 }
 
 
+@lru_cache
+def _view(source: Source) -> View:
+    """A reading of a source for statements that read it once; SQLAlchemy takes long to make one."""
+    return source.view()
+
+
+@lru_cache
+def _all_of(source: Source) -> Select[Any]:
+    """All records of a source."""
+    view = _view(source)
+    return select(*_labelled(view)).select_from(view.tables)
+
+
 def _labelled(view: View) -> list[ColumnElement[Any]]:
     return [column.label(name) for name, column in view.columns.items()]
 
@@ -165,7 +179,7 @@ class Reads:
 
     async def by_parents(self, source: Source, link: str, parents: Collection[int]) -> dict[int, list[Any]]:
         """All records of each parent, in order of their ids; for children that are few."""
-        view = source.view()
+        view = _view(source)
         where = and_(among(self._dialect, view.links[link], sorted(parents)), self._visible(view))
         statement = select(view.links[link].label("key"), *_labelled(view)).select_from(view.tables).where(where)
         return await self._grouped(source, statement.order_by(view.id))
@@ -205,13 +219,13 @@ class Reads:
         return "unit_id", statement.subquery("each_unit")
 
     async def count(self, source: Source, condition: Condition) -> int:
-        view = source.view()
+        view = _view(source)
         statement = select(func.count()).select_from(view.tables).where(self._where(source, view, condition))
         return int((await self._connection.execute(statement)).scalar_one())
 
     async def counts(self, source: Source, link: str, parents: Collection[int], condition: Condition) -> dict[int, int]:
         """How many rows each parent has that meet a condition."""
-        view = source.view()
+        view = _view(source)
         owner = view.links[link]
         where = and_(among(self._dialect, owner, sorted(parents)), self._where(source, view, condition))
         statement = select(owner, func.count()).select_from(view.tables).where(where).group_by(owner)
@@ -226,7 +240,7 @@ class Reads:
             link, each = self._roots(source, condition)
         else:
             each = self._dialect.each(given_list(Number, sorted(parents)))
-        view = source.view()
+        view = _view(source)
         where = [view.links[link] == each.c.key, self._where(source, view, condition), _from(view, edge)]
         there = select(true()).select_from(view.tables).where(*where).correlate(each).exists()
         return set((await self._connection.execute(select(each.c.key).where(there))).scalars())
@@ -235,7 +249,7 @@ class Reads:
         self, source: Source, condition: Condition, link: str | None = None, parents: Collection[int] = ()
     ) -> dict[int | None, list[CurrencyTotals]]:
         """The balances of all accounts that meet a condition, a row a currency, for each parent (None: over all)."""
-        view = source.view()
+        view = _view(source)
         currency, balance = view.columns["currency"], view.columns["balance"]
         high, low = self._dialect.halves(balance)
         summed = [currency, func.count(), high, low, func.min(balance), func.max(balance)]
@@ -267,7 +281,7 @@ class Reads:
             .correlate(kinds)
             .scalar_subquery()
         )
-        view = ENTRIES.view()
+        view = _view(ENTRIES)
         joined = kinds.join(view.tables, view.id == newest)
         where = and_(among(self._dialect, kinds.c.account_id, sorted(accounts)), self._visible(view))
         statement = select(kinds.c.account_id.label("key"), *_labelled(view)).select_from(joined).where(where)
@@ -316,13 +330,13 @@ class Reads:
         return list((await self._connection.execute(statement)).scalars())
 
     async def _matching(self, source: Source, field: str, values: Collection[Any]) -> list[Any]:
-        view = source.view()
+        view = _view(source)
         where = and_(
             condition_sql(self._dialect, source, view, Comparison(field, Operator.IN, tuple(values))),
             self._visible(view),
         )
-        statement = select(*_labelled(view)).select_from(view.tables).where(where)
-        return [source.record._make(row) for row in (await self._connection.execute(statement)).all()]
+        rows = await self._connection.execute(_all_of(source).where(where))
+        return [source.record._make(row) for row in rows.all()]
 
     async def _grouped(self, source: Source, statement: Select[Any]) -> dict[int, list[Any]]:
         make: Callable[[Any], Any] = source.record._make
