@@ -1,7 +1,6 @@
 """The commands."""
 
 import asyncio
-import gc
 import signal
 import socket
 import sys
@@ -275,18 +274,14 @@ def _listen(settings: Settings) -> None:
     import uvicorn  # noqa: PLC0415
 
     from app.ending import SPARE_SECONDS, LastMoment  # noqa: PLC0415
-    from app.main import connection_limits, create_app  # noqa: PLC0415
+    from app.main import connection_limits, create_app, settle  # noqa: PLC0415
     from app.web.connections import LOOK_SECONDS, Watch, make_room  # noqa: PLC0415
 
     application = create_app(settings)
     watch = Watch(connection_limits(settings), application.known)
     last_moment = LastMoment(settings.stop_seconds + SPARE_SECONDS)
     make_room(settings.connections_max)
-    # What is there from the start stays; a look at all of it for garbage would hold the event loop for 40 ms.
-    gc.collect()
-    gc.freeze()
-    # A batch makes some ten thousand objects, and lets them go: not a reason to look through all.
-    gc.set_threshold(50_000, 20, 50)
+    settle()
 
     class Server(uvicorn.Server):
         """Ends what would last for ever before it waits for what is still running, and itself in time."""

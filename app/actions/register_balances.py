@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from app.actions.crossings import Crossed, tell_crossings
 from app.domain.balances import (
@@ -198,11 +198,8 @@ def _by_unit(items: Sequence[Item], faults: Sequence[Rejected | None], default: 
 def _results(verdicts: Sequence[Verdict], added: Sequence[Entry] | None) -> list[Result]:
     entries = iter(added or ())
     rejected = [verdict if type(verdict) is Rejected else None for verdict in verdicts]
-    stored: list[Entry | None] = []
-    for why in rejected:
-        if why is None:
-            stored.append(next(entries, None))
-        else:
-            # Who holds its number here comes before it.
-            stored.append(stored[why.entry] if isinstance(why.entry, int) else why.entry)
+    stored: list[Any] = [next(entries, None) if why is None else why.entry for why in rejected]
+    # Who holds its number here comes before it.
+    for place in [place for place, entry in enumerate(stored) if type(entry) is int]:
+        stored[place] = stored[stored[place]]
     return many_of(Result, [rejected, stored])

@@ -124,9 +124,10 @@ def _are_plain(items: Sequence[Item], rules: BatchRules, now: datetime) -> bool:
     named = [*accounts, *numbers, *requesters]
     texts_of_all = [*named, *filter(None, kinds), *filter(None, units)]
     # Whoever is within the shortest limit is within each; what is blank begins with a space, or is not allowed.
-    if max(map(len, texts_of_all)) > REQUESTER_MAX or any(text[0] == " " for text in named):
+    joined = "".join(texts_of_all)
+    if max(map(len, texts_of_all)) > REQUESTER_MAX or (" " in joined and any(text[0] == " " for text in named)):
         return False
-    if not texts.allowed("".join(texts_of_all)) or is_too_far_ahead(max(moments), now, rules.ahead_max):
+    if not texts.allowed(joined) or is_too_far_ahead(max(moments), now, rules.ahead_max):
         return False
     if rules.balance_types is not None and not rules.balance_types.issuperset({*kinds} - {None}):
         return False

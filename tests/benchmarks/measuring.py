@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from app.main import settle
 from app.store.migrations import migrate
 from tests.asking import Gateway
 from tests.databases import Databases, scratch
@@ -42,13 +43,17 @@ async def compared(name: str, ours: Action, theirs: Action, *, runs: int = 15, b
 
 @asynccontextmanager
 async def gateways() -> AsyncIterator[dict[str, Gateway]]:
-    """A gateway on each kind of database. SQLite's file is on the disk of the working folder, not in memory."""
+    """A gateway on each kind of database, in a process that is settled as a server's.
+
+    SQLite's file is on the disk of the working folder, not in memory.
+    """
     with scratch() as folder, tempfile.TemporaryDirectory(dir=Path.cwd()) as disk:
         databases = Databases(folder, migrate)
         with databases.made("postgresql") as url:
             sqlite = f"sqlite+aiosqlite:///{disk}/gateway.db"
             await migrate(sqlite)
             made = {"sqlite": Gateway(sqlite), "postgresql": Gateway(url)}
+            settle()
             yield made
             for gateway in made.values():
                 await gateway.store.close()
