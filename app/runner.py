@@ -146,7 +146,9 @@ async def configured_divisions(store: Store) -> list[Configured]:
 async def overdue(store: Store, now: datetime) -> list[str]:
     """Closings that are late, as sentences."""
     told = []
-    for configured in await configured_divisions(store):
+    async with store.watching() as reads:
+        divisions = await reads.closings.configured()
+    for configured in divisions:
         late = waiting(configured, now)
         if late is not None and late[1] <= now - OVERDUE_AFTER:
             at = moments.instant_text(late[0].at)

@@ -38,6 +38,7 @@ CLOSINGS = ("tests/store/test_closings.py",)
 NETWORKS = ("tests/faults/test_networks_fail.py",)
 ACCESS = ("tests/web/test_access.py",)
 TOKENS = ("tests/web/test_auth.py",)
+PLACES = ("tests/store/test_places.py",)
 POWER = ("tests/faults/test_power_fails.py",)
 RESTORES = ("tests/faults/test_restores.py", "-k", "never_taken")
 
@@ -114,6 +115,34 @@ MUTANTS = (
         "IDLE_SECONDS = 8",
         "IDLE_SECONDS = 60",
         NETWORKS,
+    ),
+    Mutant(
+        "who waits for what is stuck waits as long as in a burst",
+        "app/store/places.py",
+        "STILL_SECONDS = 2.0",
+        "STILL_SECONDS = 8.0",
+        PLACES,
+    ),
+    Mutant(
+        "a burst is refused as if nobody got on",
+        "app/store/places.py",
+        "max(begun, self._moved_at) + STILL_SECONDS",
+        "begun + STILL_SECONDS",
+        PLACES,
+    ),
+    Mutant(
+        "a reading that waits in vain keeps the next one waiting",
+        "app/store/store.py",
+        "self._shared.take(since)",
+        "self._shared.take()",
+        ("tests/faults/test_crowds.py", "-k", "for_a_connection"),
+    ),
+    Mutant(
+        "whoever watches waits among all others",
+        "app/store/store.py",
+        "async with self._watching.connect() as connection:\n                revision",
+        "async with self._writer.connect() as connection:\n                revision",
+        ("tests/faults/test_crowds.py", "-k", "taken_is_told"),
     ),
     Mutant(
         "damage closes nothing",

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 import asyncpg
 import structlog
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from app.domain.refusals import Code, Refusal, outcome_unknown
 
@@ -19,9 +18,6 @@ _DAMAGED = "The database is damaged."
 _CLOSED = (
     "The database is damaged: nothing is written until it is mended, or restored, and the gateway is started anew."
 )
-
-QUEUE_SECONDS = 8.0
-"""How long anybody waits for a connection that others use."""
 
 DAMAGE_SECONDS = 60.0
 """How long nothing more is logged of damage after a line; the next one says how many were left out."""
@@ -50,6 +46,13 @@ _log = structlog.get_logger("balance_gateway")
 
 class RaceLost(Exception):  # noqa: N818 - expected, and answered by doing it again.
     """Another transaction was quicker, or the connection broke before the commit; the work can be done again."""
+
+
+class TooMany(Refusal):
+    """Others have all that is needed, and keep it; nothing was done."""
+
+    def __init__(self) -> None:
+        super().__init__(Code.UNAVAILABLE, _TOO_MANY)
 
 
 class Damage:
@@ -84,17 +87,11 @@ class Damage:
         _log.error("database_damaged", reason=str(reason)[:200], left_out=left_out)
 
 
-def too_many() -> Refusal:
-    return Refusal(Code.UNAVAILABLE, _TOO_MANY)
-
-
 @contextmanager
 def told_plainly(damage: Damage) -> Iterator[None]:
     """Turn a driver's errors into RaceLost or a Refusal; what is our own mistake stays as it is."""
     try:
         yield
-    except PoolTimeoutError as error:
-        raise too_many() from error
     except DBAPIError as error:
         plain = _damaged(damage, error.orig) if is_damage(error) else _plain(error)
         if plain is None:

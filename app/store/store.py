@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.domain.balances import NewEntry, Position
@@ -28,6 +27,7 @@ from app.store.idempotency import Idempotency
 from app.store.log import Log, LogReader, LogWriter
 from app.store.migrations import HEAD, revision_of
 from app.store.pieces import SiteForm
+from app.store.places import WRITERS_SECONDS, Places
 from app.store.postgres import Postgres
 from app.store.rates import Rates
 from app.store.reads import Reads, Units
@@ -101,6 +101,7 @@ class Store:
         self._readers, self._writer = self.dialect.engines(
             url, connections=connections, statement_seconds=statement_seconds
         )
+        self._watching, _ = self.dialect.engines(url, connections=1, statement_seconds=statement_seconds)
         self._damage = Damage()
         self._lanes = self.dialect.lanes(
             url, connections=connections, statement_seconds=statement_seconds, damage=self._damage
@@ -111,7 +112,11 @@ class Store:
         self.committed: Callable[[], None] = lambda: None
         """Called after each work; whoever waits for what is new sets it."""
         self._endings: set[asyncio.Future[Any]] = set()
-        self._seats = asyncio.Semaphore(min(READINGS_MAX, connections - 1))
+        self._seats = Places(min(READINGS_MAX, connections - 1))
+        is_sqlite = self.dialect.name == "sqlite"
+        self._writers = Places(1, WRITERS_SECONDS) if is_sqlite else Places(connections)
+        self._shared = None if is_sqlite else self._writers
+        """What readings share with works: the connections of PostgreSQL."""
 
     @property
     def facts(self) -> dict[str, str]:
@@ -131,20 +136,46 @@ class Store:
     async def reading(self, units: Units) -> AsyncIterator[Reading]:
         """A short look at what exists for a caller; each statement sees what was committed when it began.
 
-        Raises Refusal TIMEOUT where a statement runs too long, UNAVAILABLE where the database doesn't answer.
+        Raises Refusal TIMEOUT where a statement runs too long, UNAVAILABLE where the database doesn't answer, or too
+        many others ask it.
         """
-        async with self._seats:
+        async with self._seat():
             with told_plainly(self._damage):
                 async with self._readers.connect() as connection, self._limited(connection):
                     yield Reading(connection, self.dialect, units)
+
+    @asynccontextmanager
+    async def _seat(self) -> AsyncIterator[None]:
+        since = asyncio.get_running_loop().time()
+        await self._seats.take()
+        try:
+            if self._shared is not None:
+                await self._shared.take(since)
+        except BaseException:
+            self._seats.give()
+            raise
+        try:
+            yield
+        finally:
+            if self._shared is not None:
+                self._shared.give()
+            self._seats.give()
+
+    @asynccontextmanager
+    async def watching(self) -> AsyncIterator[Reading]:
+        """The same for whoever watches the gateway: by a connection that nobody else uses."""
+        with told_plainly(self._damage):
+            async with self._watching.connect() as connection, self._limited(connection):
+                yield Reading(connection, self.dialect, None)
 
     async def work(self, units: Units, act: Callable[[Work], Awaitable[T]]) -> T:
         """Do something in one transaction: committed when `act` returns, else nothing of it happened.
 
         `act` is done again, from the start, where it lost a race: a unique key that was free when it looked was taken
         when it wrote, or PostgreSQL broke a deadlock, or its connection. So rules are decided by what it reads, and
-        constraints hold them. Raises Refusal UNAVAILABLE where the database doesn't answer or the race is lost too
-        often. Where the database went away during the commit, the refusal says that the outcome is unknown.
+        constraints hold them. Raises Refusal UNAVAILABLE where the database doesn't answer, too many others write, or
+        the race is lost too often. Where the database went away during the commit, the refusal says that the outcome
+        is unknown.
 
         Cancelled before it commits, a work leaves nothing; once it has begun to commit, it does so to the end.
         Nothing is written any more once damage was found: that is UNAVAILABLE too.
@@ -320,14 +351,19 @@ class Store:
             raise
 
     async def _tried(self, units: Units, act: Callable[[Work], Awaitable[T]], is_wanted: Callable[[], bool]) -> T:
-        connection = await self._writer.connect()
+        await self._writers.take()
+        try:
+            connection = await self._writer.connect()
+        except BaseException:
+            self._writers.give()
+            raise
         try:
             await connection.begin()
             _check(is_wanted)
             done = await act(Work(connection, self.dialect, units))
             _check(is_wanted)
         except BaseException as error:
-            await asyncio.shield(self._kept(_end(connection)))  # Nothing of it is kept.
+            await asyncio.shield(self._kept(self._end(connection)))  # Nothing of it is kept.
             if isinstance(error, DBAPIError) and error.connection_invalidated:
                 raise RaceLost from error
             raise
@@ -339,8 +375,14 @@ class Store:
             with told_of_commit(self._damage):
                 await connection.commit()
         finally:
-            await _end(connection)
+            await self._end(connection)
         self.committed()
+
+    async def _end(self, connection: AsyncConnection) -> None:
+        try:
+            await _end(connection)
+        finally:
+            self._writers.give()
 
     def _kept(self, doing: Coroutine[Any, Any, T]) -> "asyncio.Future[T]":
         """Something that goes on to its end, also where who waits for it is cancelled."""
@@ -357,9 +399,9 @@ class Store:
         if self._damage.is_known:
             return self._damage.problems
         try:
-            async with self._readers.connect() as connection:
+            async with self._watching.connect() as connection:
                 revision = await connection.run_sync(revision_of)
-        except (DBAPIError, OSError, PoolTimeoutError) as error:
+        except (DBAPIError, OSError) as error:
             if is_damage(error):
                 self._damage.seen(error)
                 return self._damage.problems
@@ -382,8 +424,8 @@ class Store:
         for left in self._endings:
             left.cancel()
         await self._lanes.close()
-        await self._readers.dispose()
-        await self._writer.dispose()
+        for engine in (self._readers, self._writer, self._watching):
+            await engine.dispose()
 
     @asynccontextmanager
     async def _limited(self, connection: AsyncConnection) -> AsyncIterator[None]:

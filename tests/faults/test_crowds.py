@@ -7,27 +7,33 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, closing, contextmanager
 from datetime import timedelta
 from http.client import HTTPConnection
+from itertools import islice
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
-from app.runner import Runner
-from app.store import failures, postgres, sqlite
+from app.runner import Runner, configured_divisions, overdue
+from app.store import places, postgres, sqlite
+from app.store.failures import TooMany
 from app.store.store import Store
 from tests.asking import Gateway
 from tests.faults import invariants
-from tests.faults.asking import READ, REGISTER, SETUP, amounts, asked, items
+from tests.faults.asking import READ, REGISTER, SETUP, Told, amounts, asked, items
 from tests.faults.test_databases_fail import _prepared
 from tests.servers import GatewayProcess, serving
 
 QUIET = {"runner": "false", "graphiql": "false"}
 WRITERS, ROUNDS = 64, 20
+READERS = 200
+CROWD = 7
 SLOW = 500
 DIVISIONS = 150
 NORMAL_SECONDS_MAX = 2.0
@@ -129,32 +135,129 @@ def test_who_waits_for_another_process_too_long_is_told_so_and_nothing_is_stored
 async def test_who_waits_for_a_connection_too_long_is_told_so(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """FS08: all connections are taken, by readings and by works."""
-    monkeypatch.setattr(failures, "QUEUE_SECONDS", 0.3)
-    monkeypatch.setattr(sqlite, "WRITERS_SECONDS", 0.3)
+    """FS08: all connections are taken, by statements, by readings and by works; each kind is told apart."""
+    monkeypatch.setattr(places, "STILL_SECONDS", 0.3)
     gateway = Gateway(database_url)
     (await gateway.ask(SETUP)).sound()
     await gateway.store.close()
     gateway.store = store = Store(database_url, connections=2)
     lanes: Any = store._lanes
     taken = [await lanes._queue.take() for _ in range(2)]
-    async with asyncio.timeout(GRACE_SECONDS):
-        answer = await gateway.ask(READ)
-    assert (answer.data, answer.codes) == (None, ["UNAVAILABLE"])
+    await _is_told_of_too_many(gateway, READ)
     for lane in taken:
         lanes._queue.give(lane)
     assert (await gateway.ask(READ)).sound()["account"]["balance"] == "0"
-    held = [await store._writer.connect() for _ in range(1 if store.dialect.name == "sqlite" else 2)]
-    try:
-        async with asyncio.timeout(GRACE_SECONDS):
-            answer = await gateway.ask(CONTRACTOR)
-    finally:
-        for connection in held:
-            await connection.close()
+
+    let_go = asyncio.Event()
+    async with store.reading(None):
+        with pytest.raises(TooMany):
+            await configured_divisions(store)
+    works = [
+        asyncio.ensure_future(store.work(None, lambda _work: let_go.wait()))
+        for _ in range(1 if store.dialect.name == "sqlite" else 2)
+    ]
+    await _is_told_of_too_many(gateway, CONTRACTOR)
+    # Readings share their connections with works on PostgreSQL: all wait at once, not one after another.
+    begun = time.monotonic()
+    told = await asyncio.gather(*(configured_divisions(store) for _ in range(5)), return_exceptions=True)
+    assert [type(each) for each in told] == [list if store.dialect.name == "sqlite" else TooMany] * 5
+    assert time.monotonic() - begun < 4 * 0.3
+    # Whoever watches the gateway has a connection of its own.
+    assert await store.problems() == []
+    assert await overdue(store, gateway.now) == []
+    let_go.set()
+    await asyncio.gather(*works)
+    (await gateway.ask(REGISTER, items=items("n", 1))).sound()
+    (await gateway.ask(CONTRACTOR)).sound()
+    await store.close()
+
+
+async def _is_told_of_too_many(gateway: Gateway, query: str) -> None:
+    async with asyncio.timeout(GRACE_SECONDS):
+        answer = await gateway.ask(query)
     assert answer.codes == ["UNAVAILABLE"]
     assert answer.errors[0]["message"] == "Too much is asked of the database at once; try again."
-    (await gateway.ask(REGISTER, items=items("n", 1))).sound()
-    await store.close()
+
+
+@contextmanager
+def _locking(url: str) -> Iterator[Callable[[], object]]:
+    """Somebody else who holds what every write needs, on PostgreSQL what readings of balances need too."""
+    if url.startswith("sqlite"):
+        with _holding(url) as let_go:
+            yield let_go
+        return
+    with asyncio.Runner() as runner:
+        session = runner.run(asyncpg.connect(url.replace("+asyncpg", "")))
+        runner.run(session.execute("BEGIN; LOCK TABLE positions IN ACCESS EXCLUSIVE MODE"))
+        yield lambda: runner.run(session.execute("COMMIT"))
+        runner.run(session.close())
+
+
+def _timed(gateway: GatewayProcess, query: str, **given: Any) -> tuple[Told, float]:
+    begun = time.monotonic()
+    told = asked(gateway, query, **given)
+    assert told is not None
+    return told, time.monotonic() - begun
+
+
+def test_who_finds_all_connections_taken_is_told_within_two_seconds_and_health_answers(
+    database_url: str, tmp_path: Path
+) -> None:
+    """FS08: two connections of each kind, or the one writer, wait for another process; so do those behind them."""
+    asyncio.run(_prepared(database_url))
+    is_sqlite = database_url.startswith("sqlite")
+    settings = {**QUIET, "connections": "2"}
+    with serving(database_url, tmp_path, **settings) as gateway, _locking(database_url) as let_go:
+        with ThreadPoolExecutor(2 * CROWD) as crowd:
+            writing = [
+                crowd.submit(_timed, gateway, REGISTER, key=f"k{number}", items=items(f"n{number}", 1))
+                for number in range(CROWD)
+            ]
+            reading = [crowd.submit(_timed, gateway, READ) for _ in range(CROWD)]
+            excess = CROWD - (1 if is_sqlite else 2)
+            told_first = [writing, *([] if is_sqlite else [reading])]
+            for some in told_first:
+                for done in islice(as_completed(some), excess):
+                    told, seconds = done.result()
+                    assert (told.status, told.codes) == (503, ["UNAVAILABLE"]), told
+                    assert told.body["errors"][0]["message"].startswith("Too much is asked of the database at once")
+                    assert "outcome" not in told.body["errors"][0]["extensions"]
+                    assert "retry-after" in told.headers
+                    assert 1.9 < seconds < 2 + GRACE_SECONDS / 2
+            # Those who have the connections wait still.
+            assert [sum(not one.done() for one in some) for some in told_first] == [CROWD - excess] * len(told_first)
+            for path in ("/health", "/ready"):
+                with urlopen(f"{gateway.url}{path}", timeout=GRACE_SECONDS) as answer:
+                    assert answer.status == 200, path
+            let_go()
+            answers = [one.result()[0] for one in (*writing, *reading)]
+        assert sum(answer.status == 200 for answer in answers[:CROWD]) == CROWD - excess
+        assert sum(answer.status == 200 for answer in answers[CROWD:]) == (CROWD if is_sqlite else CROWD - excess)
+        for number in range(CROWD):
+            again = asked(gateway, REGISTER, key=f"k{number}", items=items(f"n{number}", 1))
+            assert again is not None
+            assert [each["errorCode"] for each in again.results] == [None]
+    sent = {name: amount for number in range(CROWD) for name, amount in amounts(items(f"n{number}", 1)).items()}
+    assert asyncio.run(invariants.violations(database_url, invariants.Told(sent))) == []
+
+
+def test_200_readers_and_64_writers_at_once_are_all_answered(database_url: str, tmp_path: Path) -> None:
+    """A burst is no standstill: whoever waits while the line moves is served, whatever a place's wait is."""
+    asyncio.run(_prepared(database_url))
+    with serving(database_url, tmp_path, **QUIET) as gateway, ThreadPoolExecutor(READERS + WRITERS) as crowd:
+        reading = [crowd.submit(asked, gateway, READ) for _ in range(READERS)]
+        batches = [_many(f"w{number}", 300) for number in range(WRITERS)]
+        writing = [crowd.submit(asked, gateway, REGISTER, items=batch) for batch in batches]
+        answers = [one.result() for one in (*reading, *writing)]
+    assert [told for told in answers if told is None or told.status != 200] == []
+    sent = {name: amount for batch in batches for name, amount in amounts(batch).items()}
+    told = invariants.Told(sent, batches=[list(amounts(batch)) for batch in batches])
+    assert asyncio.run(invariants.violations(database_url, told)) == []
+
+
+def _many(prefix: str, count: int) -> list[dict[str, Any]]:
+    (item,) = items(prefix, 1)
+    return [{**item, "communicationNumber": f"{prefix}-{number}", "value": number} for number in range(count)]
 
 
 async def test_several_roots_at_once_share_no_session(database_url: str) -> None:

@@ -182,7 +182,7 @@ TRIED: Mapping[str, str] = {
     "M01": "web/test_limits.py::test_rates_are_told_with_the_time_to_wait",
     "M02": "graphql/test_limits.py::test_what_an_operation_costs",
     "M03": "store/test_rates.py::test_one_process_alone_is_exact_and_tells_when_to_come_again",
-    "M04": "faults/test_crowds.py::test_who_waits_for_a_connection_too_long_is_told_so",
+    "M04": "faults/test_crowds.py::test_who_finds_all_connections_taken_is_told_within_two_seconds_and_health_answers",
     "M05": "store/test_store.py::test_a_statement_that_runs_too_long_is_stopped_and_the_next_one_runs",
     "M06": "faults/test_crowds.py::test_who_waits_for_another_process_too_long_is_told_so_and_nothing_is_stored",
     "M07": "faults/test_loops_held.py::test_the_log_tells_who_held_the_loop",
