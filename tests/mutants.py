@@ -132,10 +132,10 @@ MUTANTS = (
     ),
     Mutant(
         "a reading that waits in vain keeps the next one waiting",
-        "app/store/store.py",
-        "self._shared.take(since)",
-        "self._shared.take()",
-        ("tests/faults/test_crowds.py", "-k", "for_a_connection"),
+        "app/store/places.py",
+        "begun = loop.time() if since is None else since",
+        "begun = loop.time()",
+        PLACES,
     ),
     Mutant(
         "whoever watches waits among all others",

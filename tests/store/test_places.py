@@ -99,7 +99,8 @@ def test_who_waits_for_an_account_is_told_when_nobody_of_those_before_gets_on() 
 def test_who_has_one_of_two_places_has_waited_all_the_same() -> None:
     """Two places are needed, and the second is not to be had."""
 
-    async def visit(outer: Places, inner: Places) -> None:
+    async def visit(outer: Places, inner: Places, after: float) -> None:
+        await asyncio.sleep(after)
         since = asyncio.get_running_loop().time()
         await outer.take()
         try:
@@ -109,7 +110,8 @@ def test_who_has_one_of_two_places_has_waited_all_the_same() -> None:
 
     async def act() -> None:
         outer, inner = Places(1), Places(0)
-        assert await asyncio.gather(*(_told(visit(outer, inner)) for _ in range(5))) == [(False, 2)] * 5
+        told = await asyncio.gather(*(_told(visit(outer, inner, after)) for after in (0, 0.5, 1, 1.5)))
+        assert told == [(False, 2), (False, 2.5), (False, 3), (False, 3.5)]
         assert outer.left == 1
 
     leaping(act)
