@@ -145,6 +145,20 @@ MUTANTS = (
         ("tests/faults/test_crowds.py", "-k", "taken_is_told"),
     ),
     Mutant(
+        "what fails in a commit is told as if nothing was done",
+        "app/store/failures.py",
+        "        raise told from error",
+        "        raise",
+        ("tests/store/test_durability.py", "-k", "in_a_commit or after_a_commit"),
+    ),
+    Mutant(
+        "what fails after a commit is told as if it had not been done",
+        "app/store/failures.py",
+        '        _tell("failed_after_commit")\n',
+        "        raise\n",
+        ("tests/store/test_durability.py", "-k", "changes_no_answer"),
+    ),
+    Mutant(
         "damage closes nothing",
         "app/store/failures.py",
         "        self.is_known = True",

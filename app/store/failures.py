@@ -3,7 +3,7 @@
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import asyncpg
 import structlog
@@ -38,6 +38,15 @@ _UNSOUND = {"XX001", "XX002"}
 """PostgreSQL: data corrupted, index corrupted."""
 
 _SQLITE_AWAY = ("locked", "disk", "readonly", "full", "unable to open", "i/o error")
+
+_SQLITE_NOT_COMMITTED = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CONSTRAINT,
+}
+"""What SQLite answers to a commit that is sure not to be done."""
 
 _SQLITE_UNSOUND = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
@@ -115,7 +124,10 @@ def told_plainly(damage: Damage) -> Iterator[None]:
 
 @contextmanager
 def told_of_commit(damage: Damage) -> Iterator[None]:
-    """Turn a failed commit into a Refusal that says that its outcome is unknown, unless it is sure that it failed."""
+    """Turn a failed commit into a Refusal that says that its outcome is unknown, unless it is sure that it failed.
+
+    Only the database can be sure of that. Whatever else fails, as memory does, fails before, while or after it commits.
+    """
     try:
         yield
     except DBAPIError as error:
@@ -133,6 +145,25 @@ def told_of_commit(damage: Damage) -> Iterator[None]:
         raise
     except (OSError, asyncpg.InterfaceError) as error:
         raise _unknown() from error
+    except Exception as error:
+        told = outcome_unknown(Code.UNAVAILABLE, "The gateway failed while it committed")
+        _tell("commit_failed")
+        raise told from error
+
+
+@contextmanager
+def told_to_log() -> Iterator[None]:
+    """Have the log told of what fails after a commit, and nobody else: what was done is done."""
+    try:
+        yield
+    except Exception:  # noqa: BLE001 - whatever it is, the answer is what was committed.
+        _tell("failed_after_commit")
+
+
+def _tell(event: str) -> None:
+    """Log the failure that is being handled; where that fails too, as without memory, it stays untold."""
+    with suppress(Exception):
+        _log.exception(event)
 
 
 def _unknown() -> Refusal:
@@ -147,9 +178,12 @@ def _unknown_by_damage(damage: Damage, reason: object) -> Refusal:
 def _is_unknown(error: DBAPIError) -> bool:
     """Whether a commit may have been done all the same: its answer is lost, or the disk did not take it for sure."""
     state = getattr(error.orig, "sqlstate", None)
-    if state is None:
-        return error.connection_invalidated or "i/o error" in str(error.orig).lower()
-    return error.connection_invalidated or state[:2] in _GONE
+    if error.connection_invalidated:
+        return True
+    if state is not None:
+        return state[:2] in _GONE
+    code = getattr(error.orig, "sqlite_errorcode", None)
+    return code is None or code & 0xFF not in _SQLITE_NOT_COMMITTED
 
 
 def is_lock_timeout(error: DBAPIError) -> bool:

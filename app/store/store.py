@@ -20,7 +20,7 @@ from app.store.balances import Balances, recorded
 from app.store.closings import Closings
 from app.store.dialects import Dialect
 from app.store.directory import Directory
-from app.store.failures import Damage, RaceLost, is_damage, told_of_commit, told_plainly
+from app.store.failures import Damage, RaceLost, is_damage, told_of_commit, told_plainly, told_to_log
 from app.store.gathering import Gathering
 from app.store.histories import Histories
 from app.store.idempotency import Idempotency
@@ -174,8 +174,8 @@ class Store:
         `act` is done again, from the start, where it lost a race: a unique key that was free when it looked was taken
         when it wrote, or PostgreSQL broke a deadlock, or its connection. So rules are decided by what it reads, and
         constraints hold them. Raises Refusal UNAVAILABLE where the database doesn't answer, too many others write, or
-        the race is lost too often. Where the database went away during the commit, the refusal says that the outcome
-        is unknown.
+        the race is lost too often. Where the database went away during the commit, or anything else failed, the refusal
+        says that the outcome is unknown.
 
         Cancelled before it commits, a work leaves nothing; once it has begun to commit, it does so to the end.
         Nothing is written any more once damage was found: that is UNAVAILABLE too.
@@ -325,18 +325,22 @@ class Store:
         if numbers is None:
             self._standing.forget(position.account_id for position in seen)
             return None
-        if None in numbers:
-            self._standing.forget(
-                entry.account_id for number, entry in zip(numbers, entries, strict=True) if number is None
+        with told_of_commit(self._damage):  # What fails from here on was done all the same.
+            if None in numbers:
+                self._standing.forget(
+                    entry.account_id for number, entry in zip(numbers, entries, strict=True) if number is None
+                )
+            self._standing.learn_kinds(itertools.compress(entries, new_kinds))
+            self._standing.move(
+                (afters[place], numbers[place]) for place in last.values() if numbers[place] is not None
             )
-        self._standing.learn_kinds(itertools.compress(entries, new_kinds))
-        self._standing.move((afters[place], numbers[place]) for place in last.values() if numbers[place] is not None)
-        self.committed()
-        names = by if len(by) > 1 else itertools.repeat(by[0], len(entries))
-        return [
-            None if number is None else recorded(number, entry, now=now, by=name)
-            for number, entry, name in zip(numbers, entries, names, strict=True)
-        ]
+            with told_to_log():
+                self.committed()
+            names = by if len(by) > 1 else itertools.repeat(by[0], len(entries))
+            return [
+                None if number is None else recorded(number, entry, now=now, by=name)
+                for number, entry, name in zip(numbers, entries, names, strict=True)
+            ]
 
     async def _worked(self, units: Units, act: Callable[[Work], Awaitable[T]]) -> T:
         if self.dialect.name != "sqlite":
@@ -374,9 +378,15 @@ class Store:
         try:
             with told_of_commit(self._damage):
                 await connection.commit()
+        except (Refusal, asyncio.CancelledError):
+            with told_to_log():  # It may be in the middle of anything, with all its locks.
+                await connection.invalidate()
+            raise
         finally:
-            await self._end(connection)
-        self.committed()
+            with told_to_log():
+                await self._end(connection)
+        with told_to_log():
+            self.committed()
 
     async def _end(self, connection: AsyncConnection) -> None:
         try:
