@@ -39,6 +39,7 @@ NETWORKS = ("tests/faults/test_networks_fail.py",)
 ACCESS = ("tests/web/test_access.py",)
 TOKENS = ("tests/web/test_auth.py",)
 PLACES = ("tests/store/test_places.py",)
+STARTS = ("tests/faults/test_starts.py",)
 POWER = ("tests/faults/test_power_fails.py",)
 RESTORES = ("tests/faults/test_restores.py", "-k", "never_taken")
 
@@ -157,6 +158,20 @@ MUTANTS = (
         '        _tell("failed_after_commit")\n',
         "        raise\n",
         ("tests/store/test_durability.py", "-k", "changes_no_answer"),
+    ),
+    Mutant(
+        "a start looks through the whole database",
+        "app/store/migrations/__init__.py",
+        "    if revision_of(connection) != HEAD:",
+        '    if connection.execute(text("SELECT sum(amount) FROM entries")) and revision_of(connection) != HEAD:',
+        (*STARTS, "-k", "whatever_the_size"),
+    ),
+    Mutant(
+        "a start waits for whoever keeps the database locked",
+        "app/store/migrations/__init__.py",
+        "WAIT_SECONDS = 10.0",
+        "WAIT_SECONDS = 40.0",
+        (*STARTS, "-k", "locked"),
     ),
     Mutant(
         "damage closes nothing",

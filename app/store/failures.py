@@ -29,6 +29,9 @@ _RACES = {"40001", "40P01", "23505"}
 _AWAY = ("08", "53", "55", "57", "58")
 """Classes of PostgreSQL's codes: connection, resources, not in the state, operator's intervention, system."""
 
+_NOT_LET_IN = ("28", "3D")
+"""Classes of PostgreSQL's codes: who comes is not known, there is no such database."""
+
 _GONE = ("08", "57")
 """Of these the classes whose errors end a session, or what it does: connection, operator's intervention."""
 
@@ -198,6 +201,20 @@ def is_damage(error: BaseException | None) -> bool:
     # The lowest byte is the code; the others say where it was found.
     code = getattr(error, "sqlite_errorcode", None)
     return getattr(error, "sqlstate", None) in _UNSOUND or (code is not None and code & 0xFF in _SQLITE_UNSOUND)
+
+
+def why_unusable(error: BaseException) -> str | None:
+    """Why a database can't be used, in its own words; None where the failure is our own mistake."""
+    reason = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(reason, TimeoutError):
+        return "no answer in time"
+    said = str(reason).partition("\n")[0]
+    state = getattr(reason, "sqlstate", None)
+    if state is not None:
+        return said if state.startswith((*_AWAY, *_NOT_LET_IN)) else None
+    if isinstance(reason, OSError | asyncpg.InterfaceError) or getattr(error, "connection_invalidated", False):
+        return said
+    return said if reason is not None and _plain_sqlite(reason, is_lost=False) is not None else None
 
 
 def _damaged(damage: Damage, reason: object) -> Refusal:
