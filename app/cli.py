@@ -312,7 +312,7 @@ def _listen(settings: Settings) -> None:
             await application.end_streams()
             await super().shutdown(sockets)
             # The signal that asked for the end is raised again, and leaves no time for more.
-            logs.LINES.flush()
+            logs.finish()
 
         async def on_tick(self, counter: int) -> bool:
             if counter % (10 * LOOK_SECONDS) == 0:

@@ -174,6 +174,20 @@ MUTANTS = (
         (*STARTS, "-k", "locked"),
     ),
     Mutant(
+        "a failure is logged as often as it happens",
+        "app/logs.py",
+        "ALIKE_MAX = 10",
+        "ALIKE_MAX = 10_000",
+        ACCESS,
+    ),
+    Mutant(
+        "what the log leaves out is told only when another line comes",
+        "app/logs.py",
+        "call_later(1.0, _tell_when_due)",
+        "call_later(60.0, _tell_when_due)",
+        ACCESS,
+    ),
+    Mutant(
         "damage closes nothing",
         "app/store/failures.py",
         "        self.is_known = True",
