@@ -83,6 +83,9 @@ class Runner:
             completed += 1
             if completed % MADE_UP == 0:
                 _log.info("cycles_made_up", division=configured.code, count=completed, until=str(closed.run.closing_at))
+            # Another look would be another transaction; a configuration that was changed meanwhile is seen soon.
+            if waiting(configured._replace(last=closed.run), self._clock()) is None:
+                break
         return completed
 
     async def keep(self) -> None:

@@ -188,6 +188,13 @@ MUTANTS = (
         ACCESS,
     ),
     Mutant(
+        "each closing is followed by a look for another one",
+        "app/runner.py",
+        "            if waiting(configured._replace(last=closed.run), self._clock()) is None:\n                break\n",
+        "",
+        ("tests/faults/test_crowds.py", "-k", "few_statements"),
+    ),
+    Mutant(
         "damage closes nothing",
         "app/store/failures.py",
         "        self.is_known = True",
