@@ -195,6 +195,27 @@ MUTANTS = (
         ("tests/faults/test_crowds.py", "-k", "few_statements"),
     ),
     Mutant(
+        "closings that were missed are passed over",
+        "app/actions/close_cycle.py",
+        "first = next(due(configured, now), None)",
+        "first = next(reversed(list(due(configured, now))), None)",
+        ("tests/faults/test_clocks.py",),
+    ),
+    Mutant(
+        "readings take all connections",
+        "app/store/store.py",
+        "Places(min(READINGS_MAX, connections - 1))",
+        "Places(1_000)",
+        STORE,
+    ),
+    Mutant(
+        "each token has a minute of its own",
+        "app/rates.py",
+        'f"{caller.issuer} {caller.subject}"',
+        'f"{caller.issuer} {caller.subject} {caller.expires_at}"',
+        ("tests/web/test_gateways_with_keys.py", "-k", "forged_addresses"),
+    ),
+    Mutant(
         "damage closes nothing",
         "app/store/failures.py",
         "        self.is_known = True",
