@@ -4,7 +4,8 @@ import asyncio
 import signal
 import socket
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from types import FrameType
 from typing import Annotated, Any, NoReturn
@@ -152,18 +153,27 @@ def token(
 
 
 async def _bring_up(settings: Settings) -> None:
-    """Bring the database to the newest form; one that is damaged, or is no database, stops the start."""
-    from sqlalchemy.exc import DBAPIError  # noqa: PLC0415
-
-    from app.store.failures import is_damage  # noqa: PLC0415
+    """Bring the database to the newest form; one that can't be used stops the start."""
     from app.store.migrations import migrate as bring_up  # noqa: PLC0415
 
-    try:
+    with _said_of_database():
         await bring_up(settings.database_url)
-    except DBAPIError as error:
-        if not is_damage(error):
+
+
+@contextmanager
+def _said_of_database() -> Iterator[None]:
+    """Stop with a sentence where the database is damaged, does not answer, or is kept locked."""
+    from app.store.failures import is_damage, why_unusable  # noqa: PLC0415
+
+    try:
+        yield
+    except Exception as error:
+        reason = why_unusable(error)
+        if is_damage(error):
+            _stop(f"The database is damaged ({getattr(error, 'orig', error)}): restore a backup.")
+        if reason is None:
             raise
-        _stop(f"The database is damaged ({error.orig}): restore a backup.")
+        _stop(f"The database can't be used ({reason}).")
 
 
 async def _lost(settings: Settings) -> int:
@@ -171,7 +181,9 @@ async def _lost(settings: Settings) -> int:
     from app.main import open_store  # noqa: PLC0415
     from app.store.durability import sessions_of_gateways  # noqa: PLC0415
 
-    if await sessions_of_gateways(settings.database_url):
+    with _said_of_database():
+        sessions = await sessions_of_gateways(settings.database_url)
+    if sessions:
         _stop("A gateway uses this database: stop it first.")
     await _bring_up(settings)
     store = open_store(settings)
@@ -227,7 +239,8 @@ def _check_durability(settings: Settings) -> None:
     """Refuse a database that may forget what it has committed; where that is allowed, say so."""
     from app.store.durability import Promise, promise_of  # noqa: PLC0415
 
-    promise: Promise = asyncio.run(promise_of(settings.database_url))
+    with _said_of_database():
+        promise: Promise = asyncio.run(promise_of(settings.database_url))
     if promise.missing:
         told = " and ".join(f"{name} is off" for name in promise.missing)
         _stop(f"The PostgreSQL server's {told}: what the gateway answers could be lost. Turn it on.")
@@ -294,7 +307,7 @@ def _listen(settings: Settings) -> None:
             await application.end_streams()
             await super().shutdown(sockets)
             # The signal that asked for the end is raised again, and leaves no time for more.
-            logs.LINES.flush()
+            logs.finish()
 
         async def on_tick(self, counter: int) -> bool:
             if counter % (10 * LOOK_SECONDS) == 0:

@@ -44,4 +44,4 @@ class LastMoment:
 
     def _tell(self) -> None:
         _log.error("ended_by_force", seconds=self._seconds)
-        logs.LINES.flush()
+        logs.finish()

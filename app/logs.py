@@ -1,14 +1,19 @@
 """Logs: one JSON object a line on standard error, with no value of a request in it."""
 
 import asyncio
+import atexit
+import json
 import logging
+import math
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from types import CodeType
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import structlog
 from structlog.typing import EventDict
@@ -19,6 +24,11 @@ FLUSH_SECONDS = 0.2
 """How long a line that can wait does so."""
 WAITING_BYTES_MAX = 64_000
 """Bytes of lines that wait for each other."""
+
+ALIKE_MAX = 10
+"""Warnings and errors that say the same, written in a second; of those beyond, one line says how many they were."""
+KINDS_MAX = 100
+"""Kinds of lines that are told apart within a second."""
 
 FRAMES_MAX = 12
 """Of a failure's calls in this program: the innermost ones."""
@@ -84,6 +94,88 @@ LINES = Lines(sys.stderr.buffer)
 """Where all logs of this process go."""
 
 
+class Kind(NamedTuple):
+    """What lines that say the same have in common."""
+
+    event: str
+    failure: str | None
+    """The type of the failure that they tell of."""
+
+
+class _Second:
+    """How many lines of a kind there were, in the second that began with the first."""
+
+    def __init__(self, begun: float) -> None:
+        self.begun = begun
+        self.count = 0
+
+
+class Repeats:
+    """Lets through so many lines of a kind in a second, and counts the others, so that no failure fills a disk."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[Kind, _Second] = {}
+        self._lock = threading.Lock()
+
+    def counted(self, kind: Kind, now: float) -> int:
+        """The how manieth of its kind in its second a line is; those beyond ALIKE_MAX are not to be written."""
+        with self._lock:
+            if kind not in self._seconds and len(self._seconds) >= KINDS_MAX:
+                kind = _OTHER
+            second = self._seconds.setdefault(kind, _Second(now))
+            second.count += 1
+            return second.count
+
+    def over(self, now: float) -> dict[Kind, int]:
+        """How many lines of each kind were not written in a second that is over; that second is forgotten."""
+        with self._lock:
+            over = {kind: second for kind, second in self._seconds.items() if now - second.begun >= 1}
+            for kind in over:
+                del self._seconds[kind]
+        return {kind: second.count - ALIKE_MAX for kind, second in over.items() if second.count > ALIKE_MAX}
+
+
+_OTHER = Kind("other", None)
+"""All kinds beyond those that are told apart."""
+_REPEATS = Repeats()
+_SAMPLED = {"warning", "error", "critical"}
+
+
+def finish() -> None:
+    """Write all that is yet to be written."""
+    _tell_repeats(math.inf)
+    LINES.flush()
+
+
+def _tell_repeats(now: float) -> None:
+    for kind, count in _REPEATS.over(now).items():
+        told = {"of": kind.event, **({"failure": kind.failure} if kind.failure else {}), "count": count}
+        at = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+        line = {**told, "event": "repeated", "level": "warning", "timestamp": at}
+        LINES.now(json.dumps(line).encode() + b"\n")
+
+
+def _sampled(_logger: Any, method: str, told: EventDict) -> EventDict:
+    """Leave out what says the same again and again."""
+    if method not in _SAMPLED:
+        return told
+    now = time.monotonic()
+    _tell_repeats(now)
+    error = _error_of(told.get("exc_info"))
+    kind = Kind(str(told["event"])[:MESSAGE_MAX], None if error is None else type(error).__name__)
+    if (count := _REPEATS.counted(kind, now)) <= ALIKE_MAX:
+        return told
+    if count > ALIKE_MAX + 1:
+        raise structlog.DropEvent
+    with suppress(RuntimeError):  # Where no event loop runs, the next line tells, or the end.
+        asyncio.get_running_loop().call_later(1.0, _tell_when_due)
+    raise structlog.DropEvent
+
+
+def _tell_when_due() -> None:
+    _tell_repeats(time.monotonic())
+
+
 class _Printer:
     """What structlog hands finished lines to."""
 
@@ -108,6 +200,7 @@ def configure(level_name: str) -> None:
     level = logging.getLevelName(level_name.upper())
     structlog.configure(
         processors=[
+            _sampled,
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             _of_request,
@@ -120,6 +213,7 @@ def configure(level_name: str) -> None:
     )
     logging.basicConfig(level=max(level, logging.WARNING), handlers=[_Handler()], force=True)
     logging.captureWarnings(capture=True)
+    atexit.register(finish)
 
 
 def _of_request(_logger: Any, _method: str, told: EventDict) -> EventDict:
@@ -132,11 +226,16 @@ def _of_request(_logger: Any, _method: str, told: EventDict) -> EventDict:
 
 def _without_values(_logger: Any, _method: str, told: EventDict) -> EventDict:
     """Render a failure by its types and places: texts of failures repeat what was sent, as those of databases do."""
-    given = told.pop("exc_info", None)
-    error = given[1] if isinstance(given, tuple) else sys.exc_info()[1] if given is True else given
-    if isinstance(error, BaseException):
+    error = _error_of(told.pop("exc_info", None))
+    if error is not None:
         told["exception"] = [_failure(each) for each in _causes(error)]
     return told
+
+
+def _error_of(given: Any) -> BaseException | None:
+    """The failure that a line is to tell of."""
+    error = given[1] if isinstance(given, tuple) else sys.exc_info()[1] if given is True else given
+    return error if isinstance(error, BaseException) else None
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

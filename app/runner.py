@@ -83,6 +83,9 @@ class Runner:
             completed += 1
             if completed % MADE_UP == 0:
                 _log.info("cycles_made_up", division=configured.code, count=completed, until=str(closed.run.closing_at))
+            # Another look would be another transaction; a configuration that was changed meanwhile is seen soon.
+            if waiting(configured._replace(last=closed.run), self._clock()) is None:
+                break
         return completed
 
     async def keep(self) -> None:
@@ -146,7 +149,9 @@ async def configured_divisions(store: Store) -> list[Configured]:
 async def overdue(store: Store, now: datetime) -> list[str]:
     """Closings that are late, as sentences."""
     told = []
-    for configured in await configured_divisions(store):
+    async with store.watching() as reads:
+        divisions = await reads.closings.configured()
+    for configured in divisions:
         late = waiting(configured, now)
         if late is not None and late[1] <= now - OVERDUE_AFTER:
             at = moments.instant_text(late[0].at)

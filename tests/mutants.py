@@ -39,6 +39,8 @@ CLOSINGS = ("tests/store/test_closings.py",)
 NETWORKS = ("tests/faults/test_networks_fail.py",)
 ACCESS = ("tests/web/test_access.py",)
 TOKENS = ("tests/web/test_auth.py",)
+PLACES = ("tests/store/test_places.py",)
+STARTS = ("tests/faults/test_starts.py",)
 POWER = ("tests/faults/test_power_fails.py",)
 RESTORES = ("tests/faults/test_restores.py", "-k", "never_taken")
 
@@ -182,6 +184,104 @@ MUTANTS = (
         "IDLE_SECONDS = 8",
         "IDLE_SECONDS = 60",
         NETWORKS,
+    ),
+    Mutant(
+        "who waits for what is stuck waits as long as in a burst",
+        "app/store/places.py",
+        "STILL_SECONDS = 2.0",
+        "STILL_SECONDS = 8.0",
+        PLACES,
+    ),
+    Mutant(
+        "a burst is refused as if nobody got on",
+        "app/store/places.py",
+        "max(begun, self._moved_at) + STILL_SECONDS",
+        "begun + STILL_SECONDS",
+        PLACES,
+    ),
+    Mutant(
+        "a reading that waits in vain keeps the next one waiting",
+        "app/store/places.py",
+        "begun = loop.time() if since is None else since",
+        "begun = loop.time()",
+        PLACES,
+    ),
+    Mutant(
+        "whoever watches waits among all others",
+        "app/store/store.py",
+        "async with self._watching.connect() as connection:\n                revision",
+        "async with self._writer.connect() as connection:\n                revision",
+        ("tests/faults/test_crowds.py", "-k", "taken_is_told"),
+    ),
+    Mutant(
+        "what fails in a commit is told as if nothing was done",
+        "app/store/failures.py",
+        "        raise told from error",
+        "        raise",
+        ("tests/store/test_durability.py", "-k", "in_a_commit or after_a_commit"),
+    ),
+    Mutant(
+        "what fails after a commit is told as if it had not been done",
+        "app/store/failures.py",
+        '        _tell("failed_after_commit")\n',
+        "        raise\n",
+        ("tests/store/test_durability.py", "-k", "changes_no_answer"),
+    ),
+    Mutant(
+        "a start looks through the whole database",
+        "app/store/migrations/__init__.py",
+        "    if revision_of(connection) != HEAD:",
+        '    if connection.execute(text("SELECT sum(amount) FROM entries")) and revision_of(connection) != HEAD:',
+        (*STARTS, "-k", "whatever_the_size"),
+    ),
+    Mutant(
+        "a start waits for whoever keeps the database locked",
+        "app/store/migrations/__init__.py",
+        "WAIT_SECONDS = 10.0",
+        "WAIT_SECONDS = 40.0",
+        (*STARTS, "-k", "locked"),
+    ),
+    Mutant(
+        "a failure is logged as often as it happens",
+        "app/logs.py",
+        "ALIKE_MAX = 10",
+        "ALIKE_MAX = 10_000",
+        ACCESS,
+    ),
+    Mutant(
+        "what the log leaves out is told only when another line comes",
+        "app/logs.py",
+        "call_later(1.0, _tell_when_due)",
+        "call_later(60.0, _tell_when_due)",
+        ACCESS,
+    ),
+    Mutant(
+        "each closing is followed by a look for another one",
+        "app/runner.py",
+        "            if waiting(configured._replace(last=closed.run), self._clock()) is None:\n                break\n",
+        "",
+        ("tests/faults/test_crowds.py", "-k", "few_statements"),
+    ),
+    Mutant(
+        "closings that were missed are passed over",
+        "app/actions/close_cycle.py",
+        "first = next(due(configured, now), None)",
+        "first = next(reversed(list(due(configured, now))), None)",
+        ("tests/faults/test_clocks.py",),
+    ),
+    Mutant(
+        "readings take all connections",
+        "app/store/store.py",
+        "Places(min(READINGS_MAX, connections - 1))",
+        "Places(1_000)",
+        STORE,
+    ),
+    Mutant(
+        "each token has a minute of its own",
+        "app/rates.py",
+        'f"{caller.issuer} {caller.subject}"',
+        'f"{caller.issuer} {caller.subject} {caller.expires_at}"',
+        ("tests/web/test_gateways_with_keys.py", "-k", "forged_addresses"),
     ),
     Mutant(
         "damage closes nothing",

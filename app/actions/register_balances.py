@@ -16,7 +16,6 @@ from app.domain.balances import (
     Verdict,
     form_faults,
     judge,
-    numbered,
     placed,
     refuse_used,
     steps,
@@ -108,12 +107,11 @@ async def _as_seen(
         return None
     accounts = {position.account_id: position for position in seen.positions if position is not None}
     async with store.turn(accounts):
-        added = await store.record_batch(accepted, accounts, now=now, by=caller.subject)
-    if added is None:
+        done = await store.record_batch(accepted, accounts, now=now, by=caller.subject)
+    if done is None:
         return None
-    taken = [entry for entry, stored in zip(accepted, added, strict=True) if stored is None]
-    if taken:
-        holders = await store.holders(list(map(numbered, taken)))
+    added, holders = done
+    if holders:
         verdicts = await apart(size, lambda: refuse_used(seen.verdicts, holders))
     kept = [entry for entry in added if entry is not None]
     return Registered(await apart(size, lambda: _results(verdicts, kept)), elapsed_ms())

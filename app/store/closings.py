@@ -2,14 +2,18 @@
 
 from collections.abc import Sequence
 from datetime import date, datetime
+from functools import cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
     FromClause,
+    Insert,
     Select,
     and_,
+    bindparam,
     case,
+    exists,
     func,
     insert,
     literal,
@@ -80,27 +84,20 @@ class Closings:
 
     async def configured(self, division_id: int | None = None) -> list[Configured]:
         """Every division that has a configuration, or one of them."""
-        statement = select(*(h.c[name] for name in HistoryConfig._fields)).order_by(h.c.division_id, h.c.first_closing)
-        named = (
-            select(divisions.c.id, divisions.c.unit_id, divisions.c.code, units.c.name, divisions.c.timezone)
-            .join(units, units.c.id == divisions.c.unit_id)
-            .where(divisions.c.id.in_(select(h.c.division_id)))
-            .order_by(divisions.c.id)
-        )
-        if division_id is not None:
-            statement, named = (
-                statement.where(h.c.division_id == division_id),
-                named.where(divisions.c.id == division_id),
-            )
+        statements = _CONFIGURED if division_id is None else _CONFIGURED_ONE
+        given: dict[str, Any] = {} if division_id is None else {"division": division_id}
         configs: dict[int, list[HistoryConfig]] = {}
-        for row in await self._connection.execute(statement):
+        for row in await self._connection.execute(statements.configs, given):
             config = HistoryConfig._make(row)
             configs.setdefault(config.division_id, []).append(config)
-        found = (await self._connection.execute(named)).all()
+        found = (await self._connection.execute(statements.divisions, given)).all()
         last = await self._last([row[0] for row in found])
-        return [Configured(*row, configs.get(row[0], []), last.get(row[0])) for row in found]
+        return [Configured._make((*row, configs.get(row[0], []), last.get(row[0]))) for row in found]
 
     async def _last(self, numbers: Sequence[int]) -> dict[int, Run]:
+        if len(numbers) == 1:
+            row = (await self._connection.execute(_LAST, {"division": numbers[0]})).first()
+            return {} if row is None else {numbers[0]: Run._make(row)}
         each = self._dialect.each(given_list(Number, numbers))
         last = select(c.c.id).where(c.c.division_id == each.c.key).order_by(c.c.closing_at.desc()).limit(1)
         newest = select(last.correlate(each).scalar_subquery().label("id")).select_from(each).subquery()
@@ -109,8 +106,7 @@ class Closings:
 
     async def held_last(self, division_id: int) -> Run | None:
         """A division's last closing, locked: nobody carries it on as long as this transaction runs."""
-        statement = _RUN.where(c.c.division_id == division_id).order_by(c.c.closing_at.desc()).limit(1)
-        row = (await self._connection.execute(self._dialect.locked(statement, c))).first()
+        row = (await self._connection.execute(self._dialect.locked(_LAST, c), {"division": division_id})).first()
         return None if row is None else Run._make(row)
 
     async def begin(self, of: Configured, closing: Closing, *, lease_until: datetime) -> Run:
@@ -126,8 +122,7 @@ class Closings:
             "fence": 1,
             "lease_until": lease_until,
         }
-        statement = insert(c).values(values).returning(*_RUN.selected_columns)
-        return Run._make((await self._connection.execute(statement)).one())
+        return Run._make((await self._connection.execute(_BEGUN, values)).one())
 
     async def take_over(self, run: Run, *, now: datetime, lease_until: datetime) -> Run | None:
         """Carry on a closing that was left; None where somebody else has it still."""
@@ -138,29 +133,29 @@ class Closings:
 
     async def next_accounts(self, run: Run, limit: int) -> tuple[int, int]:
         """The next accounts of a closing: the last one's number, and how many they are, so many at most."""
-        first = select(a.c.id).where(self._taking_part(run)).order_by(a.c.id).limit(limit).subquery()
-        row = (await self._connection.execute(select(func.max(first.c.id), func.count()).select_from(first))).one()
+        row = (await self._connection.execute(_NEXT, {**_given(run), "limit": limit})).one()
         return (run.through_account_id if row[0] is None else row[0]), row[1]
 
     async def advance(
         self, run: Run, *, through: int, count: int, lease_until: datetime | None, completed_at: datetime | None
     ) -> Run | None:
         """Note how far a closing is, in the transaction that writes that part; None where the fence was lost."""
-        where = and_(c.c.id == run.id, c.c.fence == run.fence, c.c.completed_at.is_(None))
-        values = {
-            "through_account_id": through,
-            "account_count": c.c.account_count + count,
-            "lease_until": lease_until,
-            "completed_at": completed_at,
+        given = {
+            "run": run.id,
+            "with_fence": run.fence,
+            "through": through,
+            "more": count,
+            "until": lease_until,
+            "completed": completed_at,
         }
-        statement = update(c).where(where).values(values).returning(*_RUN.selected_columns)
-        row = (await self._connection.execute(statement)).first()
+        row = (await self._connection.execute(_ADVANCED, given)).first()
         return None if row is None else Run._make(row)
 
     async def write(self, run: Run, through: int, count: int, *, day_before: datetime | None, now: datetime) -> None:
         """Write the history and the events of the accounts behind the run's last one, up to and with another."""
-        taking_part = and_(self._taking_part(run), a.c.id <= through)
-        await self._connection.execute(_history(run, taking_part, through, day_before))
+        given = {**_given(run), "through": through}
+        history = _history(has_previous=run.previous_at is not None, has_day_before=day_before is not None)
+        await self._connection.execute(history, {**given, "previous_at": run.previous_at, "day_before": day_before})
         number = await self._dialect.log_number_of_each(self._connection, count, a.c.id)
         told = select(
             number,
@@ -171,31 +166,81 @@ class Closings:
             a.c.external_id,
             literal(run.id, Number),
             literal(now, Instant),
-        ).where(taking_part)
+        ).where(_TAKING_PART, a.c.id <= _THROUGH)
         names = ["id", "unit_id", "type", "account_id", "division_id", "external_id", "closing_id", "at"]
-        await self._connection.execute(insert(events).from_select(names, told.order_by(a.c.id)))
-
-    def _taking_part(self, run: Run) -> ColumnElement[bool]:
-        return and_(
-            a.c.division_id == run.division_id,
-            a.c.created_at < run.closing_at,
-            a.c.id > run.through_account_id,
-        )
+        await self._connection.execute(insert(events).from_select(names, told.order_by(a.c.id)), given)
 
 
+# Statements are made once: many divisions close at one instant, and making theirs would take longer than asking them.
 _RUN = select(*(c.c[name] for name in Run._fields))
+_DIVISION = bindparam("division", type_=Number)
+_AT = bindparam("closing_at", type_=Instant)
+_AFTER = bindparam("after", type_=Number)
+_THROUGH = bindparam("through", type_=Number)
+_LAST = _RUN.where(c.c.division_id == _DIVISION).order_by(c.c.closing_at.desc()).limit(1)
+_TAKING_PART = and_(a.c.division_id == _DIVISION, a.c.created_at < _AT, a.c.id > _AFTER)
 
 
-def _previous(run: Run) -> ColumnElement[Any]:
+def _given(run: Run) -> dict[str, Any]:
+    """What statements are given of a closing, and of how far it is."""
+    return {
+        "division": run.division_id,
+        "business_date": run.business_date,
+        "closing_at": run.closing_at,
+        "after": run.through_account_id,
+    }
+
+
+class _Statements(NamedTuple):
+    configs: Select[Any]
+    divisions: Select[Any]
+
+
+_NAMED = select(divisions.c.id, divisions.c.unit_id, divisions.c.code, units.c.name, divisions.c.timezone).join(
+    units, units.c.id == divisions.c.unit_id
+)
+_CONFIGURED = _Statements(
+    select(*(h.c[name] for name in HistoryConfig._fields)).order_by(h.c.division_id, h.c.first_closing),
+    _NAMED.where(divisions.c.id.in_(select(h.c.division_id))).order_by(divisions.c.id),
+)
+_CONFIGURED_ONE = _Statements(
+    _CONFIGURED.configs.where(h.c.division_id == _DIVISION),
+    # A list of all that are configured would be made for each one.
+    _NAMED.where(divisions.c.id == _DIVISION, exists().where(h.c.division_id == _DIVISION)),
+)
+
+_BEGUN = insert(c).returning(*_RUN.selected_columns)
+_FIRST = select(a.c.id).where(_TAKING_PART).order_by(a.c.id).limit(bindparam("limit", type_=Number)).subquery()
+_NEXT = select(func.max(_FIRST.c.id), func.count()).select_from(_FIRST)
+_ADVANCED = (
+    update(c)
+    .where(
+        c.c.id == bindparam("run", type_=Number),
+        c.c.fence == bindparam("with_fence", type_=Number),
+        c.c.completed_at.is_(None),
+    )
+    .values(
+        through_account_id=_THROUGH,
+        account_count=c.c.account_count + bindparam("more", type_=Number),
+        lease_until=bindparam("until", type_=Instant),
+        completed_at=bindparam("completed", type_=Instant),
+    )
+    .returning(*_RUN.selected_columns)
+)
+
+
+def _previous(*, has_previous: bool) -> ColumnElement[Any]:
     """An account's previous closing: the division's, if the account was in it then, else that of where it was."""
-    if run.previous_at is None:
+    if not has_previous:
         return a.c.closed_until
-    before = literal(run.previous_at, Instant)
+    before = bindparam("previous_at", type_=Instant)
     been_here = or_(and_(a.c.joined_after.is_(None), a.c.created_at < before), a.c.joined_after < before)
     return case((been_here, before), else_=a.c.closed_until)
 
 
-def _last_entry(what: ColumnElement[Any], e: FromClause, owner: FromClause, before: datetime) -> Select[Any]:
+def _last_entry(
+    what: ColumnElement[Any], e: FromClause, owner: FromClause, before: ColumnElement[datetime]
+) -> Select[Any]:
     return (
         select(what)
         .where(e.c.account_id == owner.c.account_id, e.c.currency == owner.c.currency, e.c.at < before)
@@ -205,19 +250,25 @@ def _last_entry(what: ColumnElement[Any], e: FromClause, owner: FromClause, befo
     )
 
 
-def _history(run: Run, taking_part: ColumnElement[bool], through: int, day_before: datetime | None) -> Any:
+@cache
+def _history(*, has_previous: bool, has_day_before: bool) -> Insert:
     """INSERT ... SELECT of the rows of history of some accounts.
 
     A row for each account and currency where an entry lies between the account's previous closing and this one, or
     where the balance is another than its last row says, which a late entry does.
     """
     # Named here too, as a DISTINCT is made of all that it reads.
-    within = and_(balance_kinds.c.account_id > run.through_account_id, balance_kinds.c.account_id <= through)
+    within = and_(balance_kinds.c.account_id > _AFTER, balance_kinds.c.account_id <= _THROUGH)
     kinds = select(balance_kinds.c.account_id, balance_kinds.c.currency).where(within).distinct().subquery("kinds")
     each = (
-        select(a.c.unit_id, a.c.id.label("account_id"), kinds.c.currency, _previous(run).label("previous"))
+        select(
+            a.c.unit_id,
+            a.c.id.label("account_id"),
+            kinds.c.currency,
+            _previous(has_previous=has_previous).label("previous"),
+        )
         .join(kinds, kinds.c.account_id == a.c.id)
-        .where(taking_part)
+        .where(_TAKING_PART, a.c.id <= _THROUGH)
         .subquery("each_account")
     )
     newest, row = entries.alias(), history_entries.alias()
@@ -226,7 +277,7 @@ def _history(run: Run, taking_part: ColumnElement[bool], through: int, day_befor
         .where(
             row.c.account_id == each.c.account_id,
             row.c.currency == each.c.currency,
-            row.c.closing_at < run.closing_at,
+            row.c.closing_at < _AT,
         )
         .order_by(row.c.closing_at.desc())
         .limit(1)
@@ -240,21 +291,22 @@ def _history(run: Run, taking_part: ColumnElement[bool], through: int, day_befor
             each.c.currency,
             each.c.previous,
             last_row.label("last_row"),
-            _last_entry(newest.c.id, newest, each, run.closing_at).scalar_subquery().label("entry_id"),
+            _last_entry(newest.c.id, newest, each, _AT).scalar_subquery().label("entry_id"),
         )
         .cte("found")
         .prefix_with("MATERIALIZED")
     )
     e, earlier = entries.alias(), entries.alias()
     opening: list[ColumnElement[Any]] = [found.c.last_row]
-    if day_before is not None:
-        opening.append(_last_entry(earlier.c.amount, earlier, found, day_before).scalar_subquery())
+    if has_day_before:
+        before = bindparam("day_before", type_=Instant)
+        opening.append(_last_entry(earlier.c.amount, earlier, found, before).scalar_subquery())
     rows = (
         select(
             found.c.unit_id,
             found.c.account_id,
-            literal(run.business_date, Day),
-            literal(run.closing_at, Instant),
+            bindparam("business_date", type_=Day),
+            _AT,
             found.c.currency,
             func.coalesce(*opening, literal(0, Number)),
             e.c.amount,

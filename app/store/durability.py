@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from app.store.postgres import APPLICATION
+from app.store.wires import CONNECT_SECONDS
 
 _NEEDED = ("fsync", "full_page_writes")
 """PostgreSQL's settings without which a crash of the machine may damage the database."""
@@ -30,7 +31,7 @@ async def sessions_of_gateways(url: str) -> int:
     """How many sessions gateways have on a PostgreSQL database now; on SQLite a place at the file tells of them."""
     if url.startswith("sqlite"):
         return 0
-    engine = create_async_engine(url, poolclass=NullPool)
+    engine = create_async_engine(url, poolclass=NullPool, connect_args={"timeout": CONNECT_SECONDS})
     try:
         async with engine.connect() as connection:
             return int((await connection.execute(_SESSIONS, {"name": APPLICATION})).scalar_one())
@@ -42,7 +43,7 @@ async def promise_of(url: str) -> Promise:
     """What the server promises; SQLite does what the gateway tells it."""
     if url.startswith("sqlite"):
         return Promise([], None)
-    engine = create_async_engine(url, poolclass=NullPool)
+    engine = create_async_engine(url, poolclass=NullPool, connect_args={"timeout": CONNECT_SECONDS})
     try:
         async with engine.connect() as connection:
             asked = text("SELECT name, setting FROM pg_settings WHERE name = ANY(:names)")

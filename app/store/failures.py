@@ -3,12 +3,11 @@
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import asyncpg
 import structlog
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from app.domain.refusals import Code, Refusal, outcome_unknown
 
@@ -20,9 +19,6 @@ _CLOSED = (
     "The database is damaged: nothing is written until it is mended, or restored, and the gateway is started anew."
 )
 
-QUEUE_SECONDS = 8.0
-"""How long anybody waits for a connection that others use."""
-
 DAMAGE_SECONDS = 60.0
 """How long nothing more is logged of damage after a line; the next one says how many were left out."""
 
@@ -32,6 +28,9 @@ _RACES = {"40001", "40P01", "23505"}
 
 _AWAY = ("08", "53", "55", "57", "58")
 """Classes of PostgreSQL's codes: connection, resources, not in the state, operator's intervention, system."""
+
+_NOT_LET_IN = ("28", "3D")
+"""Classes of PostgreSQL's codes: who comes is not known, there is no such database."""
 
 _GONE = ("08", "57")
 """Of these the classes whose errors end a session, or what it does: connection, operator's intervention."""
@@ -43,6 +42,15 @@ _UNSOUND = {"XX001", "XX002"}
 
 _SQLITE_AWAY = ("locked", "disk", "readonly", "full", "unable to open", "i/o error")
 
+_SQLITE_NOT_COMMITTED = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CONSTRAINT,
+}
+"""What SQLite answers to a commit that is sure not to be done."""
+
 _SQLITE_UNSOUND = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 _log = structlog.get_logger("balance_gateway")
@@ -50,6 +58,13 @@ _log = structlog.get_logger("balance_gateway")
 
 class RaceLost(Exception):  # noqa: N818 - expected, and answered by doing it again.
     """Another transaction was quicker, or the connection broke before the commit; the work can be done again."""
+
+
+class TooMany(Refusal):
+    """Others have all that is needed, and keep it; nothing was done."""
+
+    def __init__(self) -> None:
+        super().__init__(Code.UNAVAILABLE, _TOO_MANY)
 
 
 class Damage:
@@ -84,17 +99,11 @@ class Damage:
         _log.error("database_damaged", reason=str(reason)[:200], left_out=left_out)
 
 
-def too_many() -> Refusal:
-    return Refusal(Code.UNAVAILABLE, _TOO_MANY)
-
-
 @contextmanager
 def told_plainly(damage: Damage) -> Iterator[None]:
     """Turn a driver's errors into RaceLost or a Refusal; what is our own mistake stays as it is."""
     try:
         yield
-    except PoolTimeoutError as error:
-        raise too_many() from error
     except DBAPIError as error:
         plain = _damaged(damage, error.orig) if is_damage(error) else _plain(error)
         if plain is None:
@@ -118,7 +127,10 @@ def told_plainly(damage: Damage) -> Iterator[None]:
 
 @contextmanager
 def told_of_commit(damage: Damage) -> Iterator[None]:
-    """Turn a failed commit into a Refusal that says that its outcome is unknown, unless it is sure that it failed."""
+    """Turn a failed commit into a Refusal that says that its outcome is unknown, unless it is sure that it failed.
+
+    Only the database can be sure of that. Whatever else fails, as memory does, fails before, while or after it commits.
+    """
     try:
         yield
     except DBAPIError as error:
@@ -136,6 +148,25 @@ def told_of_commit(damage: Damage) -> Iterator[None]:
         raise
     except (OSError, asyncpg.InterfaceError) as error:
         raise _unknown() from error
+    except Exception as error:
+        told = outcome_unknown(Code.UNAVAILABLE, "The gateway failed while it committed")
+        _tell("commit_failed")
+        raise told from error
+
+
+@contextmanager
+def told_to_log() -> Iterator[None]:
+    """Have the log told of what fails after a commit, and nobody else: what was done is done."""
+    try:
+        yield
+    except Exception:  # noqa: BLE001 - whatever it is, the answer is what was committed.
+        _tell("failed_after_commit")
+
+
+def _tell(event: str) -> None:
+    """Log the failure that is being handled; where that fails too, as without memory, it stays untold."""
+    with suppress(Exception):
+        _log.exception(event)
 
 
 def _unknown() -> Refusal:
@@ -150,9 +181,12 @@ def _unknown_by_damage(damage: Damage, reason: object) -> Refusal:
 def _is_unknown(error: DBAPIError) -> bool:
     """Whether a commit may have been done all the same: its answer is lost, or the disk did not take it for sure."""
     state = getattr(error.orig, "sqlstate", None)
-    if state is None:
-        return error.connection_invalidated or "i/o error" in str(error.orig).lower()
-    return error.connection_invalidated or state[:2] in _GONE
+    if error.connection_invalidated:
+        return True
+    if state is not None:
+        return state[:2] in _GONE
+    code = getattr(error.orig, "sqlite_errorcode", None)
+    return code is None or code & 0xFF not in _SQLITE_NOT_COMMITTED
 
 
 def is_lock_timeout(error: DBAPIError) -> bool:
@@ -167,6 +201,20 @@ def is_damage(error: BaseException | None) -> bool:
     # The lowest byte is the code; the others say where it was found.
     code = getattr(error, "sqlite_errorcode", None)
     return getattr(error, "sqlstate", None) in _UNSOUND or (code is not None and code & 0xFF in _SQLITE_UNSOUND)
+
+
+def why_unusable(error: BaseException) -> str | None:
+    """Why a database can't be used, in its own words; None where the failure is our own mistake."""
+    reason = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(reason, TimeoutError):
+        return "no answer in time"
+    said = str(reason).partition("\n")[0]
+    state = getattr(reason, "sqlstate", None)
+    if state is not None:
+        return said if state.startswith((*_AWAY, *_NOT_LET_IN)) else None
+    if isinstance(reason, OSError | asyncpg.InterfaceError) or getattr(error, "connection_invalidated", False):
+        return said
+    return said if reason is not None and _plain_sqlite(reason, is_lost=False) is not None else None
 
 
 def _damaged(damage: Damage, reason: object) -> Refusal:

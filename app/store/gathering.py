@@ -1,13 +1,17 @@
 """Things that are asked for one by one and done together: what comes while some are done is done with the next ones.
 
 Nobody waits for company: the first is done at once. The more come at a time, the more share a statement and its commit.
-A group that takes long, as where the database makes it wait for a lock, is not waited for.
+A group that takes long, as where the database makes it wait for a lock, is not waited for. Where none gets on, whoever
+waits is told so.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
+
+from app.store.failures import TooMany
+from app.store.places import STILL_SECONDS
 
 TOGETHER_MAX = 100
 """Things that are done together."""
@@ -36,12 +40,19 @@ class Gathering(Generic[A, R]):
         self._doing = 0
         """Groups that are being done, and how many of them take long."""
         self._long = 0
+        self._still: asyncio.TimerHandle | None = None
+        """When it will be that no group got on for long."""
 
     async def ask(self, asked: A) -> R:
-        """The answer to one. Who does not wait for it any more has asked all the same."""
+        """The answer to one. Who does not wait for it any more has asked all the same.
+
+        Raises TooMany where its group can't begin soon.
+        """
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append((asked, future))
         self._begin()
+        if self._long == AT_ONCE_MAX and self._still is None:
+            self._still = future.get_loop().call_later(STILL_SECONDS, self._refuse)
         return await future
 
     def _begin(self) -> None:
@@ -63,6 +74,8 @@ class Gathering(Generic[A, R]):
         loop = asyncio.get_running_loop()
         while self._waiting and self._doing == self._long + 1:
             group = [self._waiting.popleft() for _ in range(min(TOGETHER_MAX, len(self._waiting)))]
+            if not self._waiting:
+                self._got_on()
             is_long = False
 
             def tell() -> None:
@@ -79,6 +92,19 @@ class Gathering(Generic[A, R]):
                 if is_long:
                     self._long -= 1
 
+    def _got_on(self) -> None:
+        if self._still is not None:
+            self._still.cancel()
+            self._still = None
+
+    def _refuse(self) -> None:
+        """Tell all who wait that nobody gets on."""
+        self._got_on()
+        waiting, self._waiting = self._waiting, deque()
+        for _, future in waiting:
+            if not future.done():
+                future.set_exception(TooMany())
+
     async def _answer(self, group: Sequence[tuple[A, "asyncio.Future[R]"]]) -> None:
         try:
             answers = await self._act([asked for asked, _ in group])
@@ -86,9 +112,12 @@ class Gathering(Generic[A, R]):
             for _, future in group:
                 if not future.done():
                     future.set_exception(error)
+            if isinstance(error, TooMany):
+                self._refuse()  # They came while it waited, for the same.
             if not isinstance(error, Exception):
                 raise
             return
+        self._got_on()
         for (_, future), answer in zip(group, answers, strict=True):
             if not future.done():
                 future.set_result(answer)

@@ -1,12 +1,15 @@
 """History configurations of divisions, as remembered."""
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.domain.histories import HistoryConfig, Planned
 from app.store.dialects import Dialect
 from app.store.tables import divisions
 from app.store.tables import history_configs as h
+from app.store.types import Number
+
+_ONE = select(divisions.c.id).where(divisions.c.id == bindparam("division", type_=Number))
 
 
 class Histories:
@@ -18,8 +21,7 @@ class Histories:
 
     async def hold(self, division_id: int) -> None:
         """Lock a division, so that one configuration is decided on at a time."""
-        statement = select(divisions.c.id).where(divisions.c.id == division_id)
-        await self._connection.execute(self._dialect.locked(statement, divisions))
+        await self._connection.execute(self._dialect.locked(_ONE, divisions), {"division": division_id})
 
     async def newest(self, division_id: int) -> HistoryConfig | None:
         """The configuration with the latest first closing."""

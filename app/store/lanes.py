@@ -6,7 +6,7 @@ that was used last is used next, so few stay warm. A statement is prepared on a 
 
 import asyncio
 import sqlite3
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from time import monotonic
@@ -15,8 +15,8 @@ from typing import Any, Generic, NamedTuple, NoReturn, Protocol, TypeVar
 import aiosqlite
 import asyncpg
 
-from app.store import failures
 from app.store.failures import Damage, RaceLost, told_of_commit, told_plainly
+from app.store.places import Places
 from app.store.wires import END_SECONDS, Network
 
 PREPARED_MAX = 200
@@ -60,49 +60,37 @@ class _Queue(Generic[C]):
     """Connections of which each is lent to one at a time."""
 
     def __init__(self, most: int, connect: Callable[[], Awaitable[C]]) -> None:
-        self._left = most
+        self._places = Places(most)
         self._connect = connect
         self._free: list[C] = []
-        self._waiting: deque[asyncio.Future[None]] = deque()
         self._endings: set[asyncio.Future[None]] = set()
 
     async def take(self) -> C:
-        while not self._free:
-            if self._left:
-                self._left -= 1
-                try:
-                    return await self._connect()
-                except BaseException:
-                    self.lose()
-                    raise
-            waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting.append(waiting)
-            try:
-                async with asyncio.timeout(failures.QUEUE_SECONDS):
-                    await waiting
-            except (asyncio.CancelledError, TimeoutError) as error:
-                if not waiting.cancelled():
-                    self._wake()  # It was this one's turn.
-                if isinstance(error, TimeoutError):
-                    raise failures.too_many() from None
-                raise
-        return self._free.pop()
+        """A free connection, else a new one. Raises Refusal UNAVAILABLE where neither is to be had soon."""
+        await self._places.take()
+        if self._free:
+            return self._free.pop()
+        try:
+            return await self._connect()
+        except BaseException:
+            self._places.give()
+            raise
 
     def last(self) -> C | None:
-        """The connection that was given back last, if it is free."""
-        return self._free[-1] if self._free else None
+        """The connection that was given back last, if it is free and nobody waits for it."""
+        return self._free[-1] if self._free and self._places.left else None
 
     def take_last(self) -> C:
+        self._places.left -= 1
         return self._free.pop()
 
     def give(self, connection: C) -> None:
         self._free.append(connection)
-        self._wake()
+        self._places.give()
 
     def lose(self) -> None:
         """A connection that was taken is gone; another one may be opened."""
-        self._left += 1
-        self._wake()
+        self._places.give()
 
     def end(self, ending: Coroutine[Any, Any, None]) -> None:
         """Have a connection ended that nobody waits for."""
@@ -116,13 +104,6 @@ class _Queue(Generic[C]):
             await asyncio.wait(self._endings)
         free, self._free = self._free, []
         return free
-
-    def _wake(self) -> None:
-        while self._waiting:
-            waiting = self._waiting.popleft()
-            if not waiting.done():
-                waiting.set_result(None)
-                return
 
 
 class _PostgresLane(NamedTuple):

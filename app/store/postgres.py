@@ -32,7 +32,6 @@ from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from app.store import failures
 from app.store.dialects import Page, Rows
 from app.store.failures import Damage
 from app.store.lanes import PostgresLanes
@@ -71,7 +70,6 @@ class Postgres:
             url,
             pool_size=connections,
             max_overflow=0,
-            pool_timeout=failures.QUEUE_SECONDS,
             pool_use_lifo=True,
             connect_args=given,
         )

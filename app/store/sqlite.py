@@ -34,7 +34,6 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
-from app.store import failures
 from app.store.dialects import Page, Rows
 from app.store.failures import Damage
 from app.store.files import Place, database_file
@@ -43,9 +42,6 @@ from app.store.types import Number
 
 BUSY_SECONDS = 8
 """How long a writer waits for one of another process."""
-
-WRITERS_SECONDS = 30
-"""How long writers of this process wait for each other, before they ask."""
 
 LOG_BYTES_MAX = 64_000_000
 """Bytes of the write-ahead log above which somebody else keeps it from being used anew."""
@@ -80,7 +76,6 @@ class Sqlite:
             poolclass=AsyncAdaptedQueuePool,
             pool_size=connections,
             max_overflow=0,
-            pool_timeout=failures.QUEUE_SECONDS,
             isolation_level="AUTOCOMMIT",
             connect_args={"timeout": BUSY_SECONDS},
         )
@@ -89,7 +84,6 @@ class Sqlite:
             poolclass=AsyncAdaptedQueuePool,
             pool_size=1,
             max_overflow=0,
-            pool_timeout=WRITERS_SECONDS,
             connect_args={"timeout": BUSY_SECONDS},
         )
         event.listen(readers.sync_engine, "connect", _prepare_reader)

@@ -11,6 +11,8 @@ from contextlib import asynccontextmanager
 
 from app.domain.balances import NewEntry, Position
 from app.domain.records import made_of
+from app.store.failures import TooMany
+from app.store.places import STILL_SECONDS, WRITERS_SECONDS
 from app.store.reads import Units
 
 REMEMBERED_MAX = 200_000
@@ -27,7 +29,7 @@ class Standing:
         self._kinds: set[tuple[int, str, str | None]] = set()
         """Accounts with a currency and a type that one of their balances has."""
         self._busy: set[int] = set()
-        self._turns: list[asyncio.Future[None]] = []
+        self._turns: list[asyncio.Future[set[int]]] = []
         self._unit_ids: dict[str, int] = {}
         self._unit_names: dict[int, str] = {}
 
@@ -35,13 +37,12 @@ class Standing:
     async def turn(self, accounts: Collection[int]) -> AsyncIterator[None]:
         """Write to accounts while nobody else of this process does: who comes second sees how the first leaves them.
 
-        The database would make it wait for the same, and then find that the accounts stand otherwise.
+        The database would make it wait for the same, and then find that the accounts stand otherwise. Raises TooMany
+        where that takes too long.
         """
         mine = set(accounts)
-        while not self._busy.isdisjoint(mine):
-            waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._turns.append(waiting)
-            await waiting
+        if not self._busy.isdisjoint(mine):
+            await self._free(mine)
         self._busy |= mine
         try:
             yield
@@ -50,7 +51,23 @@ class Standing:
             turns, self._turns = self._turns, []
             for each in turns:
                 if not each.done():
-                    each.set_result(None)
+                    each.set_result(mine)
+
+    async def _free(self, mine: set[int]) -> None:
+        """Return when nobody writes to accounts. Raises Refusal TooMany as app.store.places.Places does."""
+        loop = asyncio.get_running_loop()
+        still_at = loop.time() + STILL_SECONDS
+        longest = loop.time() + WRITERS_SECONDS
+        while not self._busy.isdisjoint(mine):
+            waiting: asyncio.Future[set[int]] = loop.create_future()
+            self._turns.append(waiting)
+            try:
+                async with asyncio.timeout_at(min(still_at, longest)):
+                    left = await waiting
+            except TimeoutError:
+                raise TooMany from None
+            if not left.isdisjoint(mine):
+                still_at = loop.time() + STILL_SECONDS
 
     def is_busy(self, account: int) -> bool:
         """Whether somebody of this process writes to an account."""

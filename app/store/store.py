@@ -2,17 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from datetime import datetime
 from itertools import compress
 from typing import Any, TypeVar
 
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.domain.balances import NewEntry, Position
+from app.domain.balances import NewEntry, Position, numbered
 from app.domain.records import Entry
 from app.domain.refusals import Code, Refusal
 from app.store.accounts import Accounts
@@ -21,7 +20,7 @@ from app.store.balances import Balances, recorded
 from app.store.closings import Closings
 from app.store.dialects import Dialect
 from app.store.directory import Directory
-from app.store.failures import Damage, RaceLost, is_damage, told_of_commit, told_plainly
+from app.store.failures import Damage, RaceLost, is_damage, told_of_commit, told_plainly, told_to_log
 from app.store.gathering import Gathering
 from app.store.histories import Histories
 from app.store.idempotency import Idempotency
@@ -29,6 +28,7 @@ from app.store.lanes import Compiled
 from app.store.log import Log, LogReader, LogWriter
 from app.store.migrations import HEAD, revision_of
 from app.store.pieces import SiteForm
+from app.store.places import WRITERS_SECONDS, Places
 from app.store.postgres import Postgres
 from app.store.rates import Rates
 from app.store.reads import Reads, Units
@@ -102,6 +102,7 @@ class Store:
         self._readers, self._writer = self.dialect.engines(
             url, connections=connections, statement_seconds=statement_seconds
         )
+        self._watching, _ = self.dialect.engines(url, connections=1, statement_seconds=statement_seconds)
         self._damage = Damage()
         self._lanes = self.dialect.lanes(
             url, connections=connections, statement_seconds=statement_seconds, damage=self._damage
@@ -112,7 +113,11 @@ class Store:
         self.committed: Callable[[], None] = lambda: None
         """Called after each work; whoever waits for what is new sets it."""
         self._endings: set[asyncio.Future[Any]] = set()
-        self._seats = asyncio.Semaphore(min(READINGS_MAX, connections - 1))
+        self._seats = Places(min(READINGS_MAX, connections - 1))
+        is_sqlite = self.dialect.name == "sqlite"
+        self._writers = Places(1, WRITERS_SECONDS) if is_sqlite else Places(connections)
+        self._shared = None if is_sqlite else self._writers
+        """What readings share with works: the connections of PostgreSQL."""
 
     @property
     def facts(self) -> dict[str, str]:
@@ -132,20 +137,46 @@ class Store:
     async def reading(self, units: Units) -> AsyncIterator[Reading]:
         """A short look at what exists for a caller; each statement sees what was committed when it began.
 
-        Raises Refusal TIMEOUT where a statement runs too long, UNAVAILABLE where the database doesn't answer.
+        Raises Refusal TIMEOUT where a statement runs too long, UNAVAILABLE where the database doesn't answer, or too
+        many others ask it.
         """
-        async with self._seats:
+        async with self._seat():
             with told_plainly(self._damage):
                 async with self._readers.connect() as connection, self._limited(connection):
                     yield Reading(connection, self.dialect, units)
+
+    @asynccontextmanager
+    async def _seat(self) -> AsyncIterator[None]:
+        since = asyncio.get_running_loop().time()
+        await self._seats.take()
+        try:
+            if self._shared is not None:
+                await self._shared.take(since)
+        except BaseException:
+            self._seats.give()
+            raise
+        try:
+            yield
+        finally:
+            if self._shared is not None:
+                self._shared.give()
+            self._seats.give()
+
+    @asynccontextmanager
+    async def watching(self) -> AsyncIterator[Reading]:
+        """The same for whoever watches the gateway: by a connection that nobody else uses."""
+        with told_plainly(self._damage):
+            async with self._watching.connect() as connection, self._limited(connection):
+                yield Reading(connection, self.dialect, None)
 
     async def work(self, units: Units, act: Callable[[Work], Awaitable[T]]) -> T:
         """Do something in one transaction: committed when `act` returns, else nothing of it happened.
 
         `act` is done again, from the start, where it lost a race: a unique key that was free when it looked was taken
         when it wrote, or PostgreSQL broke a deadlock, or its connection. So rules are decided by what it reads, and
-        constraints hold them. Raises Refusal UNAVAILABLE where the database doesn't answer or the race is lost too
-        often. Where the database went away during the commit, the refusal says that the outcome is unknown.
+        constraints hold them. Raises Refusal UNAVAILABLE where the database doesn't answer, too many others write, or
+        the race is lost too often. Where the database went away during the commit, or anything else failed, the refusal
+        says that the outcome is unknown.
 
         Cancelled before it commits, a work leaves nothing; once it has begun to commit, it does so to the end.
         Nothing is written any more once damage was found: that is UNAVAILABLE too.
@@ -237,10 +268,6 @@ class Store:
                 found = await reads.accounts.positions_unlocked(unit_id, external_ids)
                 self._standing.learn_names(unit_id, found)
 
-    async def holders(self, keys: Sequence[tuple[int, str]]) -> dict[tuple[int, str], Entry]:
-        """The entries that hold communication numbers now, by business unit and number."""
-        return dict(map(holder, await self._lanes.rows(HOLDERS, holders_asked(keys))))
-
     async def record_as_seen(
         self,
         entries: Sequence[NewEntry],
@@ -271,26 +298,28 @@ class Store:
         except BaseException:
             standing.forget(positions)
             raise
-        numbers = self._numbered(entries, known_kinds, places, ids)
-        last = {
-            entry.account_id: (positions[entry.account_id], entry, number)
-            for entry, number in compress(zip(entries, numbers, strict=True), became_current)
-            if number is not None
-        }
-        standing.move(last.values())
-        if None in numbers:
-            standing.forget(entry.account_id for entry, number in zip(entries, numbers, strict=True) if number is None)
-        return recorded(numbers, entries, now=now, by=by)
+        with told_of_commit(self._damage):  # What fails from here on was done all the same.
+            numbers = self._numbered(entries, known_kinds, places, ids)
+            if None in numbers:
+                left = (number is None for number in numbers)
+                standing.forget(entry.account_id for entry in compress(entries, left))
+            last = {
+                entry.account_id: (positions[entry.account_id], entry, number)
+                for entry, number in compress(zip(entries, numbers, strict=True), became_current)
+                if number is not None
+            }
+            standing.move(last.values())
+            return recorded(numbers, entries, now=now, by=by)
 
     async def record_batch(
         self, entries: Sequence[NewEntry], accounts: Mapping[int, Position], *, now: datetime, by: str
-    ) -> list[Entry | None] | None:
+    ) -> tuple[list[Entry | None], dict[tuple[int, str], Entry]] | None:
         """Record the entries of a batch in one statement, which decides by how their accounts stand then.
 
         accounts: those of the entries by number, and what they are called.
-        None stands for an entry whose communication number is taken. None for all where nothing was recorded and it is
-        to be done by a work: an account is called otherwise, a threshold is crossed, or the database can't.
-        Raises as `reading` does.
+        Gives the recorded entries, None standing for one whose communication number is taken, and the holders of those
+        numbers. None where nothing was recorded and it is to be done by a work: an account is called otherwise, a
+        threshold is crossed, or the database can't. Raises as `reading` does.
         """
         statements = self.dialect.record
         if statements is None:
@@ -300,14 +329,20 @@ class Store:
         values = await apart(size, lambda: batch_parameters(entries, known_kinds, accounts, now=now, by=by))
         try:
             answer = await self._recorded(statements.batch, values)
-        finally:
+        except BaseException:
             standing.forget(accounts)
+            raise
         are_named, fits, places, ids = answer or (True, False, None, None)
-        if not are_named:
-            standing.forget_names(accounts.values())
-        if not fits:
-            return None
-        return recorded(self._numbered(entries, known_kinds, places, ids), entries, now=now, by=[by])
+        with told_of_commit(self._damage) if fits else nullcontext():  # What fails then was done all the same.
+            standing.forget(accounts)
+            if not are_named:
+                standing.forget_names(accounts.values())
+            if not fits:
+                return None
+            numbers = self._numbered(entries, known_kinds, places, ids)
+            taken = [numbered(entry) for entry, number in zip(entries, numbers, strict=True) if number is None]
+            holders = await self._lanes.rows(HOLDERS, holders_asked(taken)) if taken else ()
+            return recorded(numbers, entries, now=now, by=[by]), dict(map(holder, holders))
 
     async def _recorded(self, statement: Compiled, values: Mapping[str, Any]) -> Sequence[Any] | None:
         """The answer of a statement that writes; None where it lost a race."""
@@ -316,7 +351,8 @@ class Store:
             answer = await self._lanes.row(statement, values, writes=True)
         except RaceLost:
             return None
-        self.committed()
+        with told_of_commit(self._damage), told_to_log():
+            self.committed()
         return answer
 
     def _numbered(
@@ -348,14 +384,19 @@ class Store:
             raise
 
     async def _tried(self, units: Units, act: Callable[[Work], Awaitable[T]], is_wanted: Callable[[], bool]) -> T:
-        connection = await self._writer.connect()
+        await self._writers.take()
+        try:
+            connection = await self._writer.connect()
+        except BaseException:
+            self._writers.give()
+            raise
         try:
             await connection.begin()
             _check(is_wanted)
             done = await act(Work(connection, self.dialect, units))
             _check(is_wanted)
         except BaseException as error:
-            await asyncio.shield(self._kept(_end(connection)))  # Nothing of it is kept.
+            await asyncio.shield(self._kept(self._end(connection)))  # Nothing of it is kept.
             if isinstance(error, DBAPIError) and error.connection_invalidated:
                 raise RaceLost from error
             raise
@@ -366,9 +407,21 @@ class Store:
         try:
             with told_of_commit(self._damage):
                 await connection.commit()
+        except (Refusal, asyncio.CancelledError):
+            with told_to_log():  # It may be in the middle of anything, with all its locks.
+                await connection.invalidate()
+            raise
         finally:
+            with told_to_log():
+                await self._end(connection)
+        with told_to_log():
+            self.committed()
+
+    async def _end(self, connection: AsyncConnection) -> None:
+        try:
             await _end(connection)
-        self.committed()
+        finally:
+            self._writers.give()
 
     def _kept(self, doing: Coroutine[Any, Any, T]) -> "asyncio.Future[T]":
         """Something that goes on to its end, also where who waits for it is cancelled."""
@@ -385,9 +438,9 @@ class Store:
         if self._damage.is_known:
             return self._damage.problems
         try:
-            async with self._readers.connect() as connection:
+            async with self._watching.connect() as connection:
                 revision = await connection.run_sync(revision_of)
-        except (DBAPIError, OSError, PoolTimeoutError) as error:
+        except (DBAPIError, OSError) as error:
             if is_damage(error):
                 self._damage.seen(error)
                 return self._damage.problems
@@ -410,8 +463,8 @@ class Store:
         for left in self._endings:
             left.cancel()
         await self._lanes.close()
-        await self._readers.dispose()
-        await self._writer.dispose()
+        for engine in (self._readers, self._writer, self._watching):
+            await engine.dispose()
 
     @asynccontextmanager
     async def _limited(self, connection: AsyncConnection) -> AsyncIterator[None]:

@@ -1,6 +1,6 @@
 """What must hold of a database whatever happened to it, looked for in the rows themselves."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
 from itertools import pairwise
@@ -114,28 +114,23 @@ async def _positions(reads: Reading) -> list[str]:
 async def _cycles(reads: Reading) -> list[str]:
     """INV7: each division's closings follow each other day by day, each told once; rows of history are a chain."""
     broken = []
-    end = (await reads.log.bounds()).end
-    closings = await reads.closings.configured()
-    for configured in closings:
-        rows = await _rows(
-            reads,
-            f"""SELECT business_date, completed_at FROM closings WHERE division_id = {configured.division_id}
-            ORDER BY closing_at""",
-        )
+    closings: dict[int, Rows] = defaultdict(list)
+    for number, *row in await _rows(
+        reads, "SELECT division_id, business_date, completed_at FROM closings ORDER BY closing_at"
+    ):
+        closings[number].append(row)
+    told = await _told_closings(reads)
+    for configured in await reads.closings.configured():
+        rows = closings[configured.division_id]
         dates = [_date(day) for day, _ in rows]
         if any(later - earlier != timedelta(days=1) for earlier, later in pairwise(dates)):
             broken.append(f"division {configured.code} closed on {dates}")
         if any(done is None for _, done in rows[:-1]):
             broken.append(f"division {configured.code} went on without completing a closing")
         complete = sum(done is not None for _, done in rows)
-        closed = ALL._replace(types=frozenset({EventType.DIVISION_CYCLE_CLOSING}))
-        told = [
-            event
-            for event in await reads.log.page(closed, after=0, until=end, limit=1000)
-            if event.division_id == configured.division_id
-        ]
-        if len(told) != complete:
-            broken.append(f"division {configured.code} completed {complete} closings and told of {len(told)}")
+        if told[configured.division_id] != complete:
+            times = told[configured.division_id]
+            broken.append(f"division {configured.code} completed {complete} closings and told of {times}")
     chain: dict[tuple[int, str], int] = {}
     history = await _rows(
         reads, "SELECT account_id, currency, opening, closing FROM history_entries ORDER BY closing_at, id"
@@ -146,6 +141,16 @@ async def _cycles(reads: Reading) -> list[str]:
             broken.append(f"the history of account {account} in {currency} goes from {before} to {opening}")
         chain[account, currency] = closing
     return broken
+
+
+async def _told_closings(reads: Reading) -> Counter[int | None]:
+    """How many events tell of a closing of each division."""
+    closed = ALL._replace(types=frozenset({EventType.DIVISION_CYCLE_CLOSING}))
+    end, after, told = (await reads.log.bounds()).end, 0, Counter[int | None]()
+    while events := await reads.log.page(closed, after=after, until=end, limit=1000):
+        told.update(event.division_id for event in events)
+        after = events[-1].id
+    return told
 
 
 def _date(day: Any) -> Any:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.domain.refusals import Code, Refusal
 from tests.asking import Gateway
 from tests.databases import Databases
 
@@ -218,6 +219,26 @@ async def test_a_kind_is_not_taken_for_known_by_an_item_that_was_not_recorded(ba
     assert (await bank.register(balanceType="PENDING", communicationNumber="new"))["errorCode"] is None
     assert [each["balanceType"] for each in (await bank.stored(id))["currentBalances"]] == ["BOOKED", "PENDING"]
     assert bank.statements == [True] * 3
+
+
+async def test_a_batch_whose_holders_can_not_be_asked_for_is_told_unknown(
+    bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is committed by then, so nothing else would be true."""
+    await bank.account("a")
+    assert (await bank.register())["errorCode"] is None
+
+    async def gone(*_given: Any) -> Any:
+        raise Refusal(Code.UNAVAILABLE, "The database does not answer.")
+
+    batch = [{**ITEM, "communicationNumber": number} for number in ("n", "m")]
+    with monkeypatch.context() as patched:
+        patched.setattr(bank.gateway.store._lanes, "rows", gone)
+        (error,) = (await bank.gateway.ask(REGISTER, items=batch)).errors
+    assert error["extensions"]["code"] == "UNAVAILABLE"
+    assert error["extensions"]["outcome"] == "unknown"
+    again = (await bank.gateway.ask(REGISTER, items=batch)).sound()["registerBatchAccountBalances"]
+    assert [(each["errorCode"], each["sameContent"]) for each in again["results"]] == [("O005", True)] * 2
 
 
 async def test_single_balances_after_a_batch_need_no_work(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,19 +2,31 @@
 
 import asyncio
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import aiosqlite
 import asyncpg
 import pytest
+from asyncpg.transaction import Transaction
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
+from structlog.testing import capture_logs
 
 from app.domain.refusals import Code, Refusal
+from app.store import store as store_module
 from app.store.durability import Promise, promise_of
 from app.store.store import Store, Work
+from app.store.wires import Wire
+from tests.asking import Gateway
 from tests.cli.test_commands import URL, run
 from tests.databases import Cluster, scratch
+from tests.faults import invariants
+from tests.faults.asking import READ, REGISTER, SETUP, items
+
+BALANCE = """mutation { createBankAccountBalance(bankAccountId: "account_1", input: {amount: 4,
+  timestamp: "2026-02-01T00:00:00Z", currency: {code: "EUR"}}) { balance { id } userErrors { message } } }"""
 
 
 async def _setting(store: Store) -> str:
@@ -187,6 +199,109 @@ async def test_a_connection_that_breaks_in_the_commit_leaves_the_outcome_unknown
     assert (refused.value.code, refused.value.extensions) == (Code.UNAVAILABLE, {"outcome": "unknown"})
     assert "unknown" in refused.value.message
     await killer.close()
+    await store.close()
+
+
+@pytest.fixture(params=[False, True], ids=["before", "after"])
+def failing_commit(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Called, has memory end at the next commit: before the driver has sent it, or after the database has done it."""
+    goes_on = True
+
+    def failing(of: Any, name: str) -> None:
+        done = getattr(of, name)
+
+        async def fail(*given: Any, **named: Any) -> Any:
+            nonlocal goes_on
+            is_commit = of is not Wire or "INSERT INTO entries" in given[1].get_query()
+            if goes_on or not is_commit:
+                return await done(*given, **named)
+            goes_on = True
+            if request.param:
+                await done(*given, **named)
+            raise MemoryError
+
+        monkeypatch.setattr(of, name, fail)
+
+    def fail_next() -> None:
+        nonlocal goes_on
+        goes_on = False
+
+    failing(aiosqlite.Connection, "commit")
+    failing(Transaction, "commit")
+    failing(Wire, "rows_of")
+    return fail_next
+
+
+async def test_whatever_fails_in_a_commit_leaves_the_outcome_unknown_and_no_lock(
+    database_url: str, failing_commit: Callable[[], None], request: pytest.FixtureRequest
+) -> None:
+    """Nobody is told that nothing happened, or INTERNAL, of what may be stored."""
+    store = Store(database_url, connections=2)
+
+    async def add(work: Work) -> None:
+        await work.directory.add_unit("unknown")
+        failing_commit()
+
+    with capture_logs() as logged, pytest.raises(Refusal) as refused:
+        await store.work(None, add)
+    assert (refused.value.code, refused.value.extensions) == (Code.UNAVAILABLE, {"outcome": "unknown"})
+    assert refused.value.message.startswith("The gateway failed while it committed: whether this was done is unknown.")
+    assert [line["event"] for line in logged] == ["commit_failed"]
+    async with store.reading(None) as reads:
+        assert await reads.units() == (["unknown"] if "after" in request.node.callspec.id else [])
+    # What it had locked is free, also for other processes.
+    other = Store(database_url)
+    async with asyncio.timeout(5):
+        await other.work(None, lambda work: work.directory.add_unit("next"))
+        await store.work(None, lambda work: work.directory.add_unit("next but one"))
+    for each in (store, other):
+        await each.close()
+
+
+@pytest.mark.parametrize("mutation", [BALANCE, REGISTER], ids=["single", "batch"])
+async def test_who_asks_again_after_a_commit_that_failed_is_told_the_truth(
+    database_url: str, failing_commit: Callable[[], None], mutation: str
+) -> None:
+    """By works, and on PostgreSQL by one statement too."""
+    gateway = Gateway(database_url)
+    (await gateway.ask(SETUP)).sound()
+    batch = items("n", 3)
+    for _ in range(2):  # The second time the account is one that was seen.
+        failing_commit()
+        answer = await gateway.ask(mutation, items=batch)
+        assert answer.codes == ["UNAVAILABLE"]
+        assert answer.errors[0]["extensions"]["outcome"] == "unknown"
+        counted = (await gateway.ask(READ)).sound()["account"]["balances"]["totalCount"]
+        again = (await gateway.ask(mutation, items=batch)).sound()
+        if mutation is REGISTER:
+            told = {(each["errorCode"], each["sameContent"]) for each in again[next(iter(again))]["results"]}
+            assert told == ({("O005", True)} if counted else {(None, None)})
+            assert (await gateway.ask(READ)).sound()["account"]["balances"]["totalCount"] == 3
+            break
+    await gateway.store.close()
+    assert await invariants.violations(database_url) == []
+
+
+async def test_what_fails_after_a_commit_changes_no_answer(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    gateway = Gateway(database_url)
+    (await gateway.ask(SETUP)).sound()
+    store, end = gateway.store, store_module._end
+
+    async def failing(connection: AsyncConnection) -> None:
+        await end(connection)
+        raise MemoryError
+
+    def woken() -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(store_module, "_end", failing)
+    store.committed = woken
+    with capture_logs() as logged:
+        (await gateway.ask(BALANCE)).sound()
+        (await gateway.ask(REGISTER, items=items("n", 3))).sound()
+    assert {line["event"] for line in logged} == {"failed_after_commit"}
+    monkeypatch.setattr(store_module, "_end", end)
+    assert (await gateway.ask(READ)).sound()["account"]["balances"]["totalCount"] == 4
     await store.close()
 
 

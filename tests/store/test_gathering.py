@@ -5,7 +5,9 @@ from collections.abc import Sequence
 
 import pytest
 
+from app.store.failures import TooMany
 from app.store.gathering import AT_ONCE_MAX, TOGETHER_MAX, Gathering
+from tests.loops import leaping
 
 
 class Doing:
@@ -119,3 +121,56 @@ async def test_who_does_not_wait_any_more_takes_nobody_along() -> None:
     with pytest.raises(asyncio.CancelledError):
         await gone
     assert doing.groups[1] == [2, 3]
+
+
+async def _told(asking: "Gathering[int, int]", number: int) -> tuple[int | None, float]:
+    """The answer, None where it is a refusal, and when it came."""
+    try:
+        answer: int | None = await asking.ask(number)
+    except TooMany:
+        answer = None
+    return answer, asyncio.get_running_loop().time()
+
+
+def test_who_waits_while_no_group_gets_on_is_told_so() -> None:
+    async def act() -> None:
+        let_go = asyncio.Event()
+
+        async def do(group: Sequence[int]) -> Sequence[int]:
+            await let_go.wait()
+            return group
+
+        gathering = Gathering(do)
+        asked = []
+        for number in range(AT_ONCE_MAX + 2):
+            asked.append(asyncio.create_task(_told(gathering, number)))
+            await asyncio.sleep(0.125)
+        late = [(None, AT_ONCE_MAX * 0.125 + 2)] * 2
+        assert await asyncio.gather(*asked[AT_ONCE_MAX:]) == late
+        again = asyncio.create_task(_told(gathering, 99))
+        await asyncio.sleep(1)
+        let_go.set()
+        assert await again == (99, late[0][1] + 1)
+        assert await asyncio.gather(*asked[:AT_ONCE_MAX]) == [(number, again.result()[1]) for number in range(8)]
+        # Nothing is left that would refuse those who come later.
+        let_go.clear()
+        last = [asyncio.create_task(_told(gathering, number)) for number in range(3)]
+        await asyncio.sleep(10)
+        let_go.set()
+        assert [answer for answer, _ in await asyncio.gather(*last)] == [0, 1, 2]
+
+    leaping(act)
+
+
+def test_who_came_while_a_group_waited_in_vain_is_told_with_it() -> None:
+    async def act() -> None:
+        async def do(_group: Sequence[int]) -> Sequence[int]:
+            await asyncio.sleep(2)
+            raise TooMany
+
+        gathering = Gathering(do, long_seconds=3600)
+        first = asyncio.create_task(_told(gathering, 0))
+        await asyncio.sleep(1.5)
+        assert await _told(gathering, 1) == await first == (None, 2)
+
+    leaping(act)

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from app.domain.refusals import Code, Refusal
-from app.store.store import Store, Work
+from app.store.store import READINGS_MAX, Store, Work
 from tests.asking import Gateway
 from tests.faults.asking import SETUP
 
@@ -44,6 +44,33 @@ async def test_a_statement_that_runs_too_long_is_stopped_and_the_next_one_runs(d
     assert refused.value.code is Code.TIMEOUT
     async with store.reading(None) as reads:
         assert await reads.units() == []
+    await store.close()
+
+
+async def test_readings_leave_a_connection_to_works_however_many_they_are(database_url: str) -> None:
+    store = Store(database_url, connections=READINGS_MAX + 2)
+    here = highest = 0
+    full, let_go = asyncio.Event(), asyncio.Event()
+
+    async def read() -> None:
+        nonlocal here, highest
+        async with store.reading(None) as reads:
+            here += 1
+            highest = max(highest, here)
+            await reads.units()
+            if here == READINGS_MAX:
+                full.set()
+            await let_go.wait()
+            here -= 1
+
+    reading = [asyncio.ensure_future(read()) for _ in range(4 * READINGS_MAX)]
+    async with asyncio.timeout(30):
+        await full.wait()
+        await asyncio.gather(*(store.work(None, lambda work: work.directory.unit_ids(["none"])) for _ in range(10)))
+    assert (here, highest) == (READINGS_MAX, READINGS_MAX)
+    let_go.set()
+    await asyncio.gather(*reading)
+    assert (here, highest) == (0, READINGS_MAX)
     await store.close()
 
 

@@ -2,7 +2,10 @@
 
 import io
 import json
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,7 @@ import pytest
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
-from app.logs import Lines
+from app.logs import ALIKE_MAX, KINDS_MAX, Kind, Lines, Repeats
 from app.web.access import TEXT_MAX, AccessLog
 from app.web.websocket import PROTOCOL
 from tests import servers
@@ -18,6 +21,7 @@ from tests.databases import Databases
 from tests.web.servers import GRAPHQL, JSON, Reply, Served, serving
 
 SECRET = "canary-of-a-secret"
+FAILURES = 400
 
 
 def lines_of(log: str) -> list[dict[str, Any]]:
@@ -252,3 +256,61 @@ async def test_a_log_that_takes_nothing_stops_nobody() -> None:
     lines.now(b"1\n")
     lines.later(b"2\n")
     lines.flush()
+
+
+def test_what_is_said_again_and_again_is_counted_and_told_once_a_second() -> None:
+    repeats, failed, other = Repeats(), Kind("failed", "ValueError"), Kind("failed", "KeyError")
+    written = [repeats.counted(failed, 5 + number / 1000) <= ALIKE_MAX for number in range(900)]
+    assert written == [True] * ALIKE_MAX + [False] * (900 - ALIKE_MAX)
+    assert repeats.counted(other, 5.9) <= ALIKE_MAX, "a failure of another type is not drowned"
+    assert repeats.over(5.99) == {}
+    assert repeats.over(6) == {failed: 900 - ALIKE_MAX}
+    assert repeats.over(6) == {}
+    assert repeats.counted(failed, 6) == 1
+    assert repeats.over(7) == {}, "nothing was left out"
+
+
+def test_kinds_without_number_are_counted_as_one() -> None:
+    repeats = Repeats()
+    assert sum(repeats.counted(Kind(str(number), None), 0) <= ALIKE_MAX for number in range(5_000)) == (
+        KINDS_MAX + ALIKE_MAX
+    )
+    assert repeats.over(1) == {Kind("other", None): 5_000 - KINDS_MAX - ALIKE_MAX}
+
+
+def test_a_failure_of_each_request_does_not_fill_the_disk(databases: Databases, tmp_path: Path) -> None:
+    """K15: of each there is a line in the access log, and few of the failures are told more of; none is uncounted."""
+    import sqlite3  # noqa: PLC0415 - as above.
+
+    with databases.made("sqlite") as url, servers.serving(url, tmp_path) as gateway:
+        with sqlite3.connect(url.removeprefix("sqlite+aiosqlite:///")) as database:
+            database.execute("ALTER TABLE contractors RENAME TO elsewhere")
+        database.close()
+        query = 'mutation { createContractor(input: {name: "N", isVendor: true}) { contractor { id } } }'
+        begun = time.monotonic()
+        with ThreadPoolExecutor(4) as clients:
+            replies = list(clients.map(lambda number: post(gateway, f"r{number}", query), range(FAILURES)))
+        seconds = time.monotonic() - begun
+        told_while_it_runs = _repeated(gateway, FAILURES)
+        gateway.stop()
+    assert {reply.json["errors"][0]["extensions"]["code"] for reply in replies} == {"INTERNAL"}
+    lines = lines_of(gateway.log())
+    assert sum(line["event"] == "request" and line["code"] == "INTERNAL" for line in lines) == FAILURES
+    written = sum(line["event"] == "internal_error" for line in lines)
+    assert ALIKE_MAX <= written <= ALIKE_MAX * (seconds + 2)
+    assert written + told_while_it_runs == FAILURES
+    assert {(line["of"], line["failure"]) for line in lines if line["event"] == "repeated"} == {
+        ("internal_error", "OperationalError")
+    }
+
+
+def _repeated(gateway: servers.GatewayProcess, failures: int) -> int:
+    """How many lines were left out, when all are told of, as they are though no other line comes."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        lines = lines_of(gateway.log())
+        left_out: int = sum(line["count"] for line in lines if line["event"] == "repeated")
+        if left_out + sum(line["event"] == "internal_error" for line in lines) == failures:
+            return left_out
+        threading.Event().wait(0.05)
+    raise AssertionError("not all lines that were left out were told of")

@@ -357,3 +357,29 @@ def test_a_token_that_the_gateway_would_refuse_is_not_minted() -> None:
         done = mint(*arguments, **settings)
         assert (done.returncode, done.stdout) == (2, ""), arguments
         assert "Traceback" not in done.stderr
+
+
+def test_new_tokens_and_forged_addresses_give_no_caller_more(tmp_path: Path) -> None:
+    """M03: who asks is counted by whose token it is, whatever token that is and wherever it says to come from."""
+    settings = {**WITH_SECRET, "BALANCE_GATEWAY_REQUESTS_PER_MINUTE": "5"}
+    with GatewayProcess(f"sqlite+aiosqlite:///{tmp_path}/gateway.db", tmp_path, settings) as limited:
+
+        def statuses(subject: str, count: int, forwarded: str) -> list[int]:
+            return [
+                ask(
+                    limited,
+                    "{ __typename }",
+                    token(sub=subject, exp=int(time.time()) + 60 + number, jti=f"{subject}-{number}"),
+                    ("X-Forwarded-For", forwarded.format(number)),
+                    ("Forwarded", f"for={forwarded.format(number)}"),
+                    ("X-Real-IP", forwarded.format(number)),
+                ).status
+                for number in range(count)
+            ]
+
+        # At most two minutes are touched, each with five.
+        many = statuses("ada", 40, "2001:db8::{}")
+        assert set(many) == {200, 429}
+        assert many.count(200) in {5, 10}
+        # Another caller is not counted with the first one, though both say to come from one address.
+        assert statuses("ben", 5, "2001:db8::1") == [200] * 5

@@ -9,17 +9,28 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from app.store.wires import CONNECT_SECONDS
+
 HEAD = "0005"
 """The newest revision; a test holds it to what Alembic finds."""
 
-_TRIES, _BETWEEN_TRIES = 600, 0.05
+WAIT_SECONDS = 10.0
+"""How long another one is waited for who migrates the database, or keeps it locked."""
+
+_BETWEEN_TRIES = 0.05
 
 _LOCK = 0x62616C616E6365  # "balance": the advisory lock that migrations of one database take on PostgreSQL.
 
 
 async def migrate(url: str) -> None:
-    """Bring a database to the newest form; nothing happens where it is there. Safe when started twice at once."""
-    engine = create_async_engine(url, poolclass=NullPool)
+    """Bring a database to the newest form; nothing happens where it is there. Safe when started twice at once.
+
+    Where somebody else keeps it locked for long, or it does not answer, that fails.
+    """
+    given: dict[str, Any] = {"timeout": WAIT_SECONDS}
+    if not url.startswith("sqlite"):
+        given = {"timeout": CONNECT_SECONDS, "server_settings": {"lock_timeout": str(int(WAIT_SECONDS * 1000))}}
+    engine = create_async_engine(url, poolclass=NullPool, connect_args=given)
     try:
         async with engine.connect() as connection:
             if connection.dialect.name == "sqlite":
@@ -40,12 +51,13 @@ async def _keep_a_log(connection: AsyncConnection) -> None:
     """Turn on SQLite's write-ahead log. That never waits for another who does the same: so ask until it is done."""
     raw: Any = await connection.get_raw_connection()
     raw.driver_connection.isolation_level = None  # Alembic's statements shall all be in the transaction begun below.
-    for _ in range(_TRIES):
+    until = asyncio.get_running_loop().time() + WAIT_SECONDS
+    while True:
         try:
             await connection.exec_driver_sql("PRAGMA journal_mode=WAL")
             break
         except OperationalError as error:
-            if "locked" not in str(error.orig):
+            if "locked" not in str(error.orig) or asyncio.get_running_loop().time() > until:
                 raise
             await asyncio.sleep(_BETWEEN_TRIES)
 
