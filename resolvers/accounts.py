@@ -101,7 +101,7 @@ def _values(input: Mapping[str, Any]) -> dict[str, Any]:
     return given
 
 
-@lru_cache(256)
+@lru_cache(64)
 def _starts(
     since: datetime, before: datetime, interval: series.Interval, zone: ZoneInfo, most: int
 ) -> Sequence[datetime]:

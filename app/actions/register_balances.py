@@ -99,8 +99,10 @@ async def _as_seen(
     facts = Facts(await store.units_seen(caller.units, names), default, store.accounts_seen, {})
     seen = await apart(size, lambda: placed(items, faults, facts))
     if None in seen.positions and (unseen := _without_account(items, seen.verdicts, facts)):
-        await store.see_external(unseen)
-        seen = await apart(size, lambda: placed(items, faults, facts))
+        # By what was found now and then: what is remembered may be forgotten meanwhile.
+        then = {(each.unit_id, each.external_id or ""): each for each in seen.positions if each is not None}
+        now_found = facts._replace(accounts={**then, **await store.see_external(unseen)})
+        seen = await apart(size, lambda: placed(items, faults, now_found))
     verdicts = await apart(size, lambda: refuse_used(seen.verdicts, {}))
     accepted = [verdict for verdict in verdicts if type(verdict) is NewEntry]
     if not accepted:

@@ -16,7 +16,7 @@ from app.store.places import STILL_SECONDS, WRITERS_SECONDS
 from app.store.reads import Units
 
 REMEMBERED_MAX = 200_000
-"""Accounts that are remembered; then all are forgotten at once, which costs a reading each."""
+"""Accounts, names and kinds that are remembered, of each; then all are forgotten at once, and read anew."""
 
 
 class Standing:
@@ -88,14 +88,13 @@ class Standing:
     def learn(self, positions: Iterable[Position]) -> None:
         if len(self._positions) > REMEMBERED_MAX:
             self._positions.clear()
-            self._kinds.clear()
         self._positions.update({position.account_id: position for position in positions})
 
-    def learn_names(self, unit_id: int, found: Mapping[str, Position]) -> None:
-        """What the accounts of a business unit are called."""
+    def learn_names(self, accounts: Mapping[tuple[int, str], Position]) -> None:
+        """What accounts are called, by business unit."""
         if len(self.named) > REMEMBERED_MAX:
             self.named.clear()
-        self.named.update({(unit_id, external_id): position for external_id, position in found.items()})
+        self.named.update(accounts)
 
     def move(self, moved: Iterable[tuple[Position, NewEntry, int]]) -> None:
         """Accounts that stood so stand at new entries, which have these numbers and crossed no threshold."""
@@ -128,4 +127,6 @@ class Standing:
         return list(map(self._kinds.__contains__, zip(accounts, currencies, types, strict=True)))
 
     def learn_kinds(self, entries: Iterable[NewEntry]) -> None:
+        if len(self._kinds) > REMEMBERED_MAX:
+            self._kinds.clear()
         self._kinds.update([(entry.account_id, entry.currency, entry.balance_type) for entry in entries])

@@ -258,15 +258,18 @@ class Store:
         ids = {name: standing.unit_id(name) for name in names if units is None or name in units}
         return {name: number for name, number in ids.items() if number is not None}
 
-    async def see_external(self, keys: Iterable[tuple[int, str]]) -> None:
-        """Learn which accounts have external ids of business units; those that don't exist are passed over."""
+    async def see_external(self, keys: Iterable[tuple[int, str]]) -> dict[tuple[int, str], Position]:
+        """Learn which accounts have external ids of business units; those that don't exist are left out."""
+        accounts: dict[tuple[int, str], Position] = {}
         unseen: dict[int, set[str]] = {}
         for unit_id, external_id in keys:
             unseen.setdefault(unit_id, set()).add(external_id)
         async with self.reading(None) as reads:
             for unit_id, external_ids in unseen.items():
                 found = await reads.accounts.positions_unlocked(unit_id, external_ids)
-                self._standing.learn_names(unit_id, found)
+                accounts |= {(unit_id, external_id): position for external_id, position in found.items()}
+        self._standing.learn_names(accounts)
+        return accounts
 
     async def record_as_seen(
         self,

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.domain.refusals import Code, Refusal
+from app.store import standing
 from tests.asking import Gateway
 from tests.databases import Databases
 
@@ -18,6 +19,11 @@ CREATE = """mutation ($name: String!, $low: Decimal, $high: Decimal) { createAcc
   name: $name, externalId: $name, contractorId: "contractor_1", balanceLowThreshold: $low, balanceHighThreshold: $high
 }) { account { id } userErrors { message } } }"""
 CONTRACTOR = 'mutation { createContractor(input: {name: "Acme", isCustomer: true}) { contractor { id } } }'
+CONTRACTOR_ELSEWHERE = """mutation {
+  createContractor(input: {name: "Else", businessUnit: "elsewhere", isVendor: true}) { contractor { id } } }"""
+ELSEWHERE = """mutation ($name: String!, $of: ID!) { createAccount(
+  input: {name: $name, externalId: $name, contractorId: $of, businessUnit: "elsewhere"}
+) { userErrors { message } } }"""
 RENAME = """mutation ($id: ID!, $to: String) { updateAccount(id: $id, input: {externalId: $to}) {
   account { id } userErrors { message }
 } }"""
@@ -270,3 +276,27 @@ async def test_all_of_a_batch_are_refused_or_recorded_where_one_account_is_calle
     answer = (await bank.gateway.ask(REGISTER, items=batch)).sound()["registerBatchAccountBalances"]
     assert [each["errorCode"] for each in answer["results"]] == [None, "404"]
     assert [(await bank.stored(id))["balance"] for id in ids] == ["2", "1"]
+
+
+@pytest.mark.parametrize("most", [0, 2, 5])
+async def test_accounts_that_are_forgotten_are_read_anew_and_exist(
+    bank: Bank, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr(standing, "REMEMBERED_MAX", most)
+    names = [f"a{number}" for number in range(4)]
+    contractor = (await bank.gateway.ask(CONTRACTOR_ELSEWHERE)).sound()["createContractor"]["contractor"]["id"]
+    for name in names:
+        await bank.account(name)
+        made = await bank.gateway.ask(ELSEWHERE, name=name, of=contractor)
+        assert made.sound()["createAccount"]["userErrors"] == []
+    for size in (1, 3, 4, 2):
+        batch = [
+            {**ITEM, "accountExtId": name, "communicationNumber": f"{name}-{size}", "businessUnit": unit}
+            for unit in ("default", "elsewhere")
+            for name in names[:size]
+        ]
+        answer = (await bank.gateway.ask(REGISTER, items=batch)).sound()["registerBatchAccountBalances"]
+        assert answer["acceptedCount"] == 2 * size
+    remembered = bank.gateway.store._standing
+    assert len(remembered.named) <= most + 8
+    assert len(remembered._kinds) <= most + 8
