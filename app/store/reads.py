@@ -14,7 +14,7 @@ from app.domain.conditions import All, Comparison, Condition, Operator, Order, P
 from app.domain.records import CurrencyTotals
 from app.store.dialects import Dialect
 from app.store.narrowing import among, beyond, binding, condition_sql, place_values
-from app.store.sources import ENTRIES, Source, View
+from app.store.sources import ENTRIES, Source, View, newest_of_kind
 from app.store.tables import balance_kinds, entries, positions, units
 from app.store.types import Number, given_list
 
@@ -269,18 +269,7 @@ class Reads:
     async def latest_of_kinds(self, accounts: Collection[int]) -> dict[int, list[Any]]:
         """For each account the latest entry of each balance type and currency, without reading the others."""
         kinds, each = balance_kinds.alias(), entries.alias()
-        newest = (
-            select(each.c.id)
-            .where(
-                each.c.account_id == kinds.c.account_id,
-                each.c.currency == kinds.c.currency,
-                each.c.balance_type.is_not_distinct_from(kinds.c.balance_type),
-            )
-            .order_by(each.c.at.desc(), each.c.id.desc())
-            .limit(exactly(1))
-            .correlate(kinds)
-            .scalar_subquery()
-        )
+        newest = newest_of_kind(kinds, each).limit(exactly(1)).scalar_subquery()
         view = _view(ENTRIES)
         joined = kinds.join(view.tables, view.id == newest)
         where = and_(among(self._dialect, kinds.c.account_id, sorted(accounts)), self._visible(view))

@@ -31,7 +31,7 @@ from app.store import tables as t
 from app.store.narrowing import Every, Form, beyond, form_sql
 from app.store.pieces import BeforeForm, UnitsForm
 from app.store.reads import in_order
-from app.store.sources import ENTRIES, Source, View
+from app.store.sources import ENTRIES, Source, View, newest_of_kind
 from app.store.templates import TEXT, Language, Template, hole, reading, template, value
 from app.store.types import Instant, Money, Number, Numbers
 from app.store.windows import EVERY, RowsOfPage, Values, Walk, columns_of, passed, there
@@ -150,18 +150,7 @@ def several(of: Language, source: Source, units: UnitsForm, needs: NEEDS) -> Tem
 def latest(of: Language, units: UnitsForm, needs: NEEDS) -> Template:
     """The latest entry of each kind of an account's balances."""
     kinds, newest = t.balance_kinds.alias("kinds_$"), t.entries.alias("newest_$")
-    number = (
-        select(newest.c.id)
-        .where(
-            newest.c.account_id == kinds.c.account_id,
-            newest.c.currency == kinds.c.currency,
-            newest.c.balance_type.is_not_distinct_from(kinds.c.balance_type),
-        )
-        .order_by(newest.c.at.desc(), newest.c.id.desc())
-        .limit(only(1))
-        .correlate(kinds)
-        .scalar_subquery()
-    )
+    number = newest_of_kind(kinds, newest).limit(only(1)).scalar_subquery()
     view = reading(ENTRIES)
     tables = kinds.join(view.joined(needs), view.id == number)
     where = [kinds.c.account_id == hole("owner", Number), *_there(of, units, view, is_narrowed=False)]

@@ -111,6 +111,14 @@ def _anew(table: Table) -> NamedFromClause:
     return table.alias()
 
 
+def newest_of_kind(kinds: FromClause, entries: FromClause) -> Select[tuple[int]]:
+    """The entries of a row's account, currency and type, newest first: of one kind's balances the first is current."""
+    same_type = entries.c.balance_type.is_not_distinct_from(kinds.c.balance_type)
+    of_kind = [entries.c.account_id == kinds.c.account_id, entries.c.currency == kinds.c.currency, same_type]
+    ordered = select(entries.c.id).where(*of_kind).order_by(entries.c.at.desc(), entries.c.id.desc())
+    return ordered.correlate(kinds)
+
+
 class Viewing(Protocol):
     """Makes a reading of a source, its tables named."""
 

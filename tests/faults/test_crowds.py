@@ -100,8 +100,8 @@ async def test_batches_over_the_same_accounts_in_opposite_orders_are_all_answere
 
 
 @contextmanager
-def _holding(url: str) -> Iterator[Callable[[], object]]:
-    """Somebody else who holds what every write needs; called, lets go of it."""
+def _holding(url: str, lock: str = "SELECT * FROM positions FOR UPDATE") -> Iterator[Callable[[], object]]:
+    """Somebody else who holds what every write needs; called, lets go of it. `lock` is PostgreSQL's."""
     if url.startswith("sqlite"):
         with contextlib.closing(sqlite3.connect(_file(url), isolation_level=None, check_same_thread=False)) as other:
             other.execute("BEGIN IMMEDIATE")
@@ -109,7 +109,7 @@ def _holding(url: str) -> Iterator[Callable[[], object]]:
         return
     with asyncio.Runner() as runner:
         session = runner.run(asyncpg.connect(url.replace("+asyncpg", "")))
-        runner.run(session.execute("BEGIN; SELECT * FROM positions FOR UPDATE"))
+        runner.run(session.execute(f"BEGIN; {lock}"))
         yield lambda: runner.run(session.execute("COMMIT"))
         runner.run(session.close())
 
@@ -187,18 +187,8 @@ async def _is_told_of_too_many(gateway: Gateway, query: str) -> None:
     assert answer.errors[0]["message"] == "Too much is asked of the database at once; try again."
 
 
-@contextmanager
-def _locking(url: str) -> Iterator[Callable[[], object]]:
-    """Somebody else who holds what every write needs, on PostgreSQL what readings of balances need too."""
-    if url.startswith("sqlite"):
-        with _holding(url) as let_go:
-            yield let_go
-        return
-    with asyncio.Runner() as runner:
-        session = runner.run(asyncpg.connect(url.replace("+asyncpg", "")))
-        runner.run(session.execute("BEGIN; LOCK TABLE positions IN ACCESS EXCLUSIVE MODE"))
-        yield lambda: runner.run(session.execute("COMMIT"))
-        runner.run(session.close())
+LOCKED = "LOCK TABLE positions IN ACCESS EXCLUSIVE MODE"
+"""Held by somebody, readings of balances wait too."""
 
 
 def _timed(gateway: GatewayProcess, query: str, **given: Any) -> tuple[Told, float]:
@@ -215,7 +205,7 @@ def test_who_finds_all_connections_taken_is_told_within_two_seconds_and_health_a
     asyncio.run(_prepared(database_url))
     is_sqlite = database_url.startswith("sqlite")
     settings = {**QUIET, "connections": "2"}
-    with serving(database_url, tmp_path, **settings) as gateway, _locking(database_url) as let_go:
+    with serving(database_url, tmp_path, **settings) as gateway, _holding(database_url, LOCKED) as let_go:
         with ThreadPoolExecutor(2 * CROWD) as crowd:
             writing = [
                 crowd.submit(_timed, gateway, REGISTER, key=f"k{number}", items=items(f"n{number}", 1))

@@ -91,7 +91,7 @@ async def test_both_databases_answer_and_keep_the_same(pair: Pair) -> None:
         decided.append(recorded is not None)
         return recorded
 
-    pair.postgresql.store.record_batch = noting  # type: ignore[method-assign]
+    pair.postgresql.store.record_batch = noting  # type: ignore[method-assign]  # It only notes.
     loop = asyncio.get_running_loop()
 
     @settings(max_examples=60, deadline=None)
@@ -151,7 +151,7 @@ async def bank(postgresql_url: str) -> AsyncIterator[Bank]:
         statements.append(recorded is not None)
         return recorded
 
-    gateway.store.record_batch = noting  # type: ignore[method-assign]
+    gateway.store.record_batch = noting  # type: ignore[method-assign]  # It only notes.
     (await gateway.ask(CONTRACTOR)).sound()
     yield Bank(gateway, postgresql_url.replace("+asyncpg", ""), statements)
     await gateway.store.close()
