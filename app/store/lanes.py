@@ -16,6 +16,7 @@ import aiosqlite
 import asyncpg
 
 from app.store.failures import Damage, RaceLost, told_of_commit, told_plainly
+from app.store.opening import opened
 from app.store.places import Places
 from app.store.wires import END_SECONDS, Network
 
@@ -242,7 +243,7 @@ class SqliteLanes:
         self._queue: _Queue[aiosqlite.Connection] = _Queue(most, self._open)
 
     async def _open(self) -> aiosqlite.Connection:
-        connection = await aiosqlite.connect(self._file, isolation_level=None, **self._arguments)
+        connection = await opened(self._file, isolation_level=None, **self._arguments)
         try:
             for pragma in self._pragmas:
                 await connection.execute_fetchall(f"PRAGMA {pragma}")

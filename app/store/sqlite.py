@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ from app.store.dialects import Page, Rows
 from app.store.failures import Damage
 from app.store.files import Place, database_file
 from app.store.lanes import SqliteLanes
+from app.store.opening import opened
 from app.store.types import Number
 
 BUSY_SECONDS = 8
@@ -71,34 +73,30 @@ class Sqlite:
         Only the writer checkpoints: SQLite before 3.51.3 could damage a file in which two connections did at once.
         """
         del statement_seconds  # A reading that runs too long is interrupted by the store.
+        file, arguments = _given(url)
+        connect = partial(opened, file, **arguments)
         readers = create_async_engine(
             url,
             poolclass=AsyncAdaptedQueuePool,
             pool_size=connections,
             max_overflow=0,
             isolation_level="AUTOCOMMIT",
-            connect_args={"timeout": BUSY_SECONDS},
+            async_creator=connect,
         )
         writer = create_async_engine(
-            url,
-            poolclass=AsyncAdaptedQueuePool,
-            pool_size=1,
-            max_overflow=0,
-            connect_args={"timeout": BUSY_SECONDS},
+            url, poolclass=AsyncAdaptedQueuePool, pool_size=1, max_overflow=0, async_creator=connect
         )
         event.listen(readers.sync_engine, "connect", _prepare_reader)
         event.listen(readers.sync_engine, "handle_error", _interrupt_cancelled)
-        file = database_file(url)
-        checkpoints = _Checkpoints(None if file is None else Place(file, "checkpoint"), file)
+        place = database_file(url)
+        checkpoints = _Checkpoints(None if place is None else Place(place, "checkpoint"), place)
         event.listen(writer.sync_engine, "connect", _prepare_writer)
         event.listen(writer.sync_engine, "begin", checkpoints.begin)
         event.listen(writer.sync_engine, "engine_disposed", checkpoints.end)
         return readers, writer
 
     def lanes(self, url: str, *, connections: int, statement_seconds: float, damage: Damage) -> SqliteLanes:
-        driver: Any = create_async_engine(url).dialect
-        (file,), given = driver.create_connect_args(make_url(url))
-        arguments = {"uri": given.get("uri", False), "timeout": BUSY_SECONDS}
+        file, arguments = _given(url)
         return SqliteLanes(file, arguments, connections, damage, pragmas=_READING, seconds=statement_seconds)
 
     def contains(self, folded: ColumnElement[Any], text: ColumnElement[Any]) -> ColumnElement[bool]:
@@ -288,6 +286,13 @@ def _interrupt_cancelled(failure: ExceptionContext) -> None:
     if isinstance(failure.original_exception, asyncio.CancelledError) and failure.connection is not None:
         driver: Any = failure.connection.connection.driver_connection
         driver._conn.interrupt()  # noqa: SLF001 - the driver would wait for its thread.
+
+
+def _given(url: str) -> tuple[str, dict[str, Any]]:
+    """A file by its driver's name for it, and what the driver is given to open it."""
+    driver: Any = create_async_engine(url).dialect
+    (file,), given = driver.create_connect_args(make_url(url))
+    return file, {"uri": given.get("uri", False), "timeout": BUSY_SECONDS}
 
 
 def _prepare_reader(connection: Any, _record: Any) -> None:
