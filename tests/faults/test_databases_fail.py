@@ -30,7 +30,8 @@ RECOVERY_SECONDS_MAX = 10
 CHECKPOINTS = 3
 MUCH_TO_WRITE = """DROP TABLE IF EXISTS filling;
     CREATE TABLE filling AS SELECT n, repeat('x', 1000) AS x FROM generate_series(1, 60000) AS n"""
-"""Some sixty megabytes, so that a checkpoint takes its time."""
+MUCH_BYTES = 60_000_000
+"""So that a checkpoint takes its time."""
 
 
 async def _prepared(url: str) -> None:
@@ -261,6 +262,14 @@ def _checkpointer(databases: Databases) -> int:
     raise LookupError
 
 
+def _runs(process: psutil.Process) -> bool:
+    """Whether a process has not ended, be it noticed by its parent or not."""
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
 @pytest.mark.parametrize("ending", ["the checkpointer", "the server"])
 async def test_a_postgresql_that_is_killed_in_a_checkpoint_loses_nothing(
     databases: Databases, postgresql_url: str, tmp_path: Path, ending: str
@@ -284,19 +293,27 @@ async def test_a_postgresql_that_is_killed_in_a_checkpoint_loses_nothing(
             checkpointer = psutil.Process(_checkpointer(databases))
             administrator = await asyncpg.connect(postgresql_url.replace("+asyncpg", ""))
             await administrator.execute(MUCH_TO_WRITE)
+            checkpointer.suspend()
             written = checkpointer.io_counters().write_chars
             checkpoint = asyncio.ensure_future(administrator.execute("CHECKPOINT"))
-            while checkpointer.io_counters().write_chars == written and not checkpoint.done():  # noqa: ASYNC110 - it tells by no event of ours.
+            while checkpointer.io_counters().write_chars == written:
+                # It goes on for a moment each time, and so stands still soon after it began.
+                checkpointer.resume()
                 await asyncio.sleep(0)
-            if ending == "the server":
-                databases.cluster.crash()
-            else:
-                checkpointer.kill()
+                checkpointer.suspend()
+                await _until(lambda: checkpointer.status() == psutil.STATUS_STOPPED)  # noqa: B023 - as above.
+            assert checkpointer.io_counters().write_chars - written < MUCH_BYTES / 2
+            ended = databases.cluster.processes() if ending == "the server" else [checkpointer.pid]
+            killed = [psutil.Process(pid) for pid in ended]
+            for process in killed:
+                process.kill()
             with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
                 await checkpoint
             administrator.terminate()
             await _until(lambda: any(len(w.refusals) > n for w, n in zip(writers, refused, strict=True)))  # noqa: B023
             if ending == "the server":
+                databases.cluster.crash()  # It has ended, and is forgotten.
+                await _until(lambda: not any(map(_runs, killed)))  # noqa: B023
                 databases.cluster.start()
             await asyncio.to_thread(_recovered, gateway, Writer(gateway, f"after-{round_}"))
         goes_on = False
