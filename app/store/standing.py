@@ -12,8 +12,12 @@ from contextlib import asynccontextmanager
 from app.domain.balances import NewEntry, Position
 from app.domain.records import made_of
 from app.store.failures import TooMany
-from app.store.places import STILL_SECONDS, WRITERS_SECONDS
+from app.store.places import WRITERS_SECONDS
 from app.store.reads import Units
+
+TURN_SECONDS = 8.0
+"""How long an account is waited for while nobody is done with it: as long as for its lock. The largest batches, many at a
+time, may need more than a place is waited for."""
 
 REMEMBERED_MAX = 200_000
 """Accounts, names and kinds that are remembered, of each; then all are forgotten at once, and read anew."""
@@ -56,7 +60,7 @@ class Standing:
     async def _free(self, mine: set[int]) -> None:
         """Return when nobody writes to accounts. Raises Refusal TooMany as app.store.places.Places does."""
         loop = asyncio.get_running_loop()
-        still_at = loop.time() + STILL_SECONDS
+        still_at = loop.time() + TURN_SECONDS
         longest = loop.time() + WRITERS_SECONDS
         while not self._busy.isdisjoint(mine):
             waiting: asyncio.Future[set[int]] = loop.create_future()
@@ -67,7 +71,7 @@ class Standing:
             except TimeoutError:
                 raise TooMany from None
             if not left.isdisjoint(mine):
-                still_at = loop.time() + STILL_SECONDS
+                still_at = loop.time() + TURN_SECONDS
 
     def is_busy(self, account: int) -> bool:
         """Whether somebody of this process writes to an account."""

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.request import urlopen
 
 import asyncpg
+import psutil
 import pytest
 
 from app.domain.refusals import Code, Refusal
@@ -26,6 +27,11 @@ from tests.faults.asking import READ, REGISTER, SETUP, Told, amounts, asked, ite
 from tests.servers import GatewayProcess, serving
 
 RECOVERY_SECONDS_MAX = 10
+CHECKPOINTS = 3
+MUCH_TO_WRITE = """DROP TABLE IF EXISTS filling;
+    CREATE TABLE filling AS SELECT n, repeat('x', 1000) AS x FROM generate_series(1, 60000) AS n"""
+MUCH_BYTES = 60_000_000
+"""So that a checkpoint takes its time."""
 
 
 async def _prepared(url: str) -> None:
@@ -242,6 +248,82 @@ async def test_a_postgresql_that_crashes_under_load_loses_nothing(
         assert [told for told in refusals if not _unavailable(told)] == []
         for writer in writers:
             await asyncio.to_thread(writer.settle)
+    accepted = {number: amount for writer in writers for number, amount in writer.accepted.items()}
+    sent = [batch for writer in writers for batch in writer.sent]
+    assert await invariants.violations(postgresql_url, invariants.Told(accepted, batches=sent)) == []
+
+
+def _checkpointer(databases: Databases) -> int:
+    """The process of the server that brings what was written from its log into its files."""
+    for pid in databases.cluster.processes():
+        with suppress(psutil.Error):
+            if "checkpointer" in " ".join(psutil.Process(pid).cmdline()):
+                return pid
+    raise LookupError
+
+
+def _runs(process: psutil.Process) -> bool:
+    """Whether a process has not ended, be it noticed by its parent or not."""
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+@pytest.mark.parametrize("ending", ["the checkpointer", "the server"])
+async def test_a_postgresql_that_is_killed_in_a_checkpoint_loses_nothing(
+    databases: Databases, postgresql_url: str, tmp_path: Path, ending: str
+) -> None:
+    """K11, under load: a checkpoint has begun, and the process that does it, or all of them, are killed."""
+    await _prepared(postgresql_url)
+    with serving(postgresql_url, tmp_path, runner="false") as gateway:
+        writers = [Writer(gateway, str(number)) for number in range(3)]
+        goes_on = True
+
+        def write(writer: Writer) -> None:
+            while goes_on:
+                writer.write()
+
+        threads = [threading.Thread(target=write, args=(writer,)) for writer in writers]
+        for thread in threads:
+            thread.start()
+        for round_ in range(1, CHECKPOINTS + 1):
+            await _until(lambda: all(len(writer.accepted) >= 20 * round_ for writer in writers))  # noqa: B023 - it is awaited here.
+            refused = [len(writer.refusals) for writer in writers]
+            checkpointer = psutil.Process(_checkpointer(databases))
+            administrator = await asyncpg.connect(postgresql_url.replace("+asyncpg", ""))
+            await administrator.execute(MUCH_TO_WRITE)
+            checkpointer.suspend()
+            written = checkpointer.io_counters().write_chars
+            checkpoint = asyncio.ensure_future(administrator.execute("CHECKPOINT"))
+            while checkpointer.io_counters().write_chars == written:
+                # It goes on for a moment each time, and so stands still soon after it began.
+                checkpointer.resume()
+                await asyncio.sleep(0)
+                checkpointer.suspend()
+                await _until(lambda: checkpointer.status() == psutil.STATUS_STOPPED)  # noqa: B023 - as above.
+            assert checkpointer.io_counters().write_chars - written < MUCH_BYTES / 2
+            ended = databases.cluster.processes() if ending == "the server" else [checkpointer.pid]
+            killed = [psutil.Process(pid) for pid in ended]
+            for process in killed:
+                process.kill()
+            with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
+                await checkpoint
+            administrator.terminate()
+            await _until(lambda: any(len(w.refusals) > n for w, n in zip(writers, refused, strict=True)))  # noqa: B023
+            if ending == "the server":
+                databases.cluster.crash()  # It has ended, and is forgotten.
+                await _until(lambda: not any(map(_runs, killed)))  # noqa: B023
+                databases.cluster.start()
+            await asyncio.to_thread(_recovered, gateway, Writer(gateway, f"after-{round_}"))
+        goes_on = False
+        for thread in threads:
+            await asyncio.to_thread(thread.join)
+        refusals = [told for writer in writers for told in writer.refusals]
+        assert [told for told in refusals if not _unavailable(told)] == []
+        for writer in writers:
+            await asyncio.to_thread(writer.settle)
+    assert databases.cluster.log().count("redo starts at") >= CHECKPOINTS
     accepted = {number: amount for writer in writers for number, amount in writer.accepted.items()}
     sent = [batch for writer in writers for batch in writer.sent]
     assert await invariants.violations(postgresql_url, invariants.Told(accepted, batches=sent)) == []

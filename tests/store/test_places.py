@@ -8,7 +8,7 @@ import pytest
 
 from app.domain.refusals import Code, Refusal
 from app.store.places import MOVING_SECONDS, STILL_SECONDS, Places
-from app.store.standing import Standing
+from app.store.standing import TURN_SECONDS, Standing
 from tests.loops import leaping
 
 
@@ -87,10 +87,12 @@ def test_who_waits_for_an_account_is_told_when_nobody_of_those_before_gets_on() 
         others = [asyncio.create_task(write(standing, [2], 0.5)) for _ in range(9)]
         burst = asyncio.create_task(_told(write(standing, [2, 3], 0)))
         await asyncio.sleep(0)
-        assert await _told(write(standing, [1, 2], 0)) == (False, 6.5), "it was waited for account 2 until then"
+        assert await _told(write(standing, [1, 2], 0)) == (False, 4.5 + TURN_SECONDS), (
+            "it was waited for account 2 until then"
+        )
         assert await burst == (True, 4.5)
         await asyncio.gather(*others)
-        assert await _told(write(standing, [1], 0)) == (False, 8.5)
+        assert await _told(write(standing, [1], 0)) == (False, 4.5 + 2 * TURN_SECONDS)
         stuck.cancel()
 
     leaping(act)
