@@ -2,14 +2,15 @@
 
 import time
 from collections.abc import Callable, Sequence
-from itertools import repeat
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from app.actions.add_balance import add_balance, correct_balance
 from app.actions.register_balances import Result, register_balances, validate_balances
-from app.domain.balances import Item, Rejected
+from app.domain.balances import Item
 from app.domain.callers import Scope
-from app.domain.records import Entry, many_of
+from app.domain.columns import Columns, Later
+from app.domain.records import Entry
 from app.domain.refusals import Code, Refusal, Violation
 from app.threads import apart
 from resolvers.accounts import Made
@@ -18,7 +19,7 @@ from resolvers.inputs import Alike
 
 
 class ItemResult(NamedTuple):
-    """The answer to one item of a batch; what is told of it is looked up when it is asked for."""
+    """The answer to one item of a batch."""
 
     place: int
     time_elapsed_ms: int
@@ -26,28 +27,15 @@ class ItemResult(NamedTuple):
     account_ext_id: str
     business_unit: str | None
     accepted: bool
-    rejected: Rejected | None
+    error_code: str | None
+    error_description: str | None
+    error_field: str | None
+    same_content: bool | None
     balance: Entry | None
-
-    @property
-    def error_code(self) -> str | None:
-        return None if self.rejected is None else self.rejected.code
-
-    @property
-    def error_description(self) -> str | None:
-        return None if self.rejected is None else self.rejected.description
-
-    @property
-    def same_content(self) -> bool | None:
-        return None if self.rejected is None else self.rejected.same_content
-
-    @property
-    def error_field(self) -> str | None:
-        return None if self.rejected is None else self.rejected.field
 
 
 class BatchAnswer(NamedTuple):
-    results: list[ItemResult]
+    results: Columns[ItemResult]
     accepted_count: int
     rejected_count: int
     time_elapsed_ms: int
@@ -104,7 +92,7 @@ async def register(_root: Any, info: Info, *, input: dict[str, Any]) -> BatchAns
         elapsed_ms=elapsed_ms,
     )
     context.loaders.forget()
-    return await apart(len(items), lambda: _batch_answer(items, *registered))
+    return _batch_answer(items, *registered)
 
 
 async def validate(_root: Any, info: Info, *, input: dict[str, Any]) -> BatchAnswer:
@@ -113,8 +101,7 @@ async def validate(_root: Any, info: Info, *, input: dict[str, Any]) -> BatchAns
     elapsed_ms = _stopwatch()
     items = await _items(context, input["accountBalances"])
     results = await validate_balances(context.store, context.caller, items, now=context.now, rules=context.limits.batch)
-    elapsed = elapsed_ms()
-    return await apart(len(items), lambda: _batch_answer(items, results, elapsed))
+    return _batch_answer(items, results, elapsed_ms())
 
 
 async def update(_root: Any, info: Info, *, input: dict[str, Any]) -> ItemResult:
@@ -123,11 +110,11 @@ async def update(_root: Any, info: Info, *, input: dict[str, Any]) -> ItemResult
     return answer.results[0]
 
 
-async def _items(context: Context, given: Sequence[dict[str, Any]]) -> list[Item]:
+async def _items(context: Context, given: Sequence[dict[str, Any]]) -> Columns[Item]:
     most = context.limits.batch_items
     if len(given) > most:
         raise Refusal(Code.BATCH_TOO_LARGE, f"A batch has at most {most} items.", limit=most)
-    return await apart(len(given), lambda: _alike(given) if isinstance(given, Alike) else list(map(_item, given)))
+    return await apart(len(given), lambda: _alike(given) if isinstance(given, Alike) else _each(given))
 
 
 _KEYS = (
@@ -144,12 +131,16 @@ _KEYS = (
 _MOMENT, _OLD_MOMENT = _KEYS.index("balanceAt"), "updateAt"
 
 
-def _alike(given: Alike) -> list[Item]:
+def _alike(given: Alike) -> Columns[Item]:
     columns = given.columns
     if _OLD_MOMENT in columns:
-        return list(map(_item, given))
+        return _each(given)
     nothing = [None] * len(given)
-    return many_of(Item, [*(columns.get(key, nothing) for key in _KEYS), repeat(_KEYS[_MOMENT])])
+    return Columns(Item, [*(columns.get(key, nothing) for key in _KEYS), [_KEYS[_MOMENT]] * len(given)])
+
+
+def _each(given: Sequence[dict[str, Any]]) -> Columns[Item]:
+    return Columns.of(Item, list(map(_item, given)))
 
 
 def _item(given: dict[str, Any]) -> Item:
@@ -167,14 +158,23 @@ def _stopwatch() -> Callable[[], int]:
     return lambda: int((time.perf_counter() - started) * 1000)
 
 
-def _batch_answer(items: list[Item], results: list[Result], elapsed: int) -> BatchAnswer:
+def _batch_answer(items: Columns[Item], results: Columns[Result], elapsed: int) -> BatchAnswer:
     """The answer to a batch; an item's time is its share of the batch's."""
-    share = elapsed // len(items) if items else 0
-    if not items:
-        return BatchAnswer([], 0, 0, elapsed)
-    accounts, numbers, _, _, _, _, units, _, _ = zip(*items, strict=True)
-    rejected, entries = zip(*results, strict=True)
+    size = len(items)
+    rejected, entries = results.columns
     accepted = [why is None for why in rejected]
-    columns = [range(len(items)), repeat(share), numbers, accounts, units, accepted, rejected, entries]
+
+    def told(name: str) -> Sequence[Any]:
+        read = attrgetter(name)
+        return Later(size, lambda: [None if why is None else read(why) for why in rejected])
+
+    columns = [
+        range(size),
+        [elapsed // size if size else 0] * size,
+        *map(items.column, ("communication_number", "account_ext_id", "business_unit")),
+        accepted,
+        *map(told, ("code", "description", "field", "same_content")),
+        entries,
+    ]
     count = sum(accepted)
-    return BatchAnswer(many_of(ItemResult, columns), count, len(items) - count, elapsed)
+    return BatchAnswer(Columns(ItemResult, columns), count, size - count, elapsed)

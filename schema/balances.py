@@ -10,7 +10,7 @@ import strawberry
 from app.domain.callers import Scope
 from app.domain.conditions import Order
 from app.domain.ids import Kind
-from resolvers.declarations import Coded, Derived, Identity, One
+from resolvers.declarations import Coded, Identity, One
 from resolvers.listings import ACCOUNTS, ENTRIES, pages
 from schema.costs import Cost, said
 from schema.fields import column, stored
@@ -125,13 +125,12 @@ class BatchResultType(Enum):
     REQUEST_REJECTED = "REQUEST_REJECTED"
 
 
-def _result_type(result: Any) -> BatchResultType:
-    return BatchResultType.REQUEST_ACCEPTED if result.accepted else BatchResultType.REQUEST_REJECTED
+_RESULT_TYPES = {True: BatchResultType.REQUEST_ACCEPTED, False: BatchResultType.REQUEST_REJECTED}
 
 
 @strawberry.type(directives=[Cost(weight="0.1")])
 class BatchItemResult:
-    result_type: BatchResultType = stored(Derived(_result_type))
+    result_type: BatchResultType = column("accepted", tell=_RESULT_TYPES.__getitem__)
     index: int = column("place", "The item's place in the input, from 0.")
     communication_number: str | None = column("communication_number")
     account_ext_id: str | None = column("account_ext_id")

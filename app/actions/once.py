@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from app.actions.register_balances import Registered, Result
 from app.domain.balances import Rejected
+from app.domain.columns import Columns
 from app.domain.histories import HistoryConfig
 from app.domain.idempotency import Key
 from app.domain.records import Entry
@@ -144,7 +145,7 @@ async def _read(reads: Reading, facts: Any) -> Any:
     for number, *why in facts["results"]:
         entry = None if number is None else entries.get(number)
         results.append(Result(_rejected(why, entry) if why else None, entry))
-    return Registered(results, facts["elapsed"])
+    return Registered(Columns.of(Result, results), facts["elapsed"])
 
 
 def _rejected(why: Sequence[Any], entry: Entry | None) -> Rejected:

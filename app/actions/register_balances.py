@@ -10,19 +10,21 @@ from app.domain.balances import (
     BatchRules,
     Facts,
     Item,
+    Judged,
     NewEntry,
     Position,
     Rejected,
-    Verdict,
     form_faults,
     judge,
     placed,
-    refuse_used,
+    refuse_repeats,
+    refuse_taken,
     steps,
     unit_names,
 )
 from app.domain.callers import Caller
-from app.domain.records import Entry, many_of
+from app.domain.columns import Columns, Later
+from app.domain.records import Entry
 from app.store.balances import Numbered
 from app.store.store import Store, Work
 from app.threads import apart
@@ -39,7 +41,7 @@ class Result(NamedTuple):
 class Registered(NamedTuple):
     """The answer to a batch, one result for each item, in order."""
 
-    results: list[Result]
+    results: Columns[Result]
     elapsed_ms: int
     """How long it took, up to its commit."""
 
@@ -47,7 +49,7 @@ class Registered(NamedTuple):
 async def register_balances(
     store: Store,
     caller: Caller,
-    items: Sequence[Item],
+    items: Columns[Item],
     *,
     now: datetime,
     rules: BatchRules,
@@ -59,14 +61,14 @@ async def register_balances(
 
     async def act(work: Work) -> Registered:
         if all(faults):
-            return Registered([Result(fault, None) for fault in faults], elapsed_ms())
+            return Registered(_results(faults, ()), elapsed_ms())
         facts = await _facts(work, caller, items, faults, locked=True)
-        verdicts = await apart(len(items), lambda: judge(items, faults, facts))
-        accepted = [verdict for verdict in verdicts if isinstance(verdict, NewEntry)]
+        judged = await apart(len(items), lambda: judge(items, faults, facts))
+        accepted = list(judged.accepted)
         positions = {position.account_id: position for position in facts.accounts.values()}
         added = await record(work, accepted, positions, now=now, by=caller.subject)
         written.update(positions)
-        return Registered(await apart(len(items), lambda: _results(verdicts, added)), elapsed_ms())
+        return Registered(_results(judged.rejected, added), elapsed_ms())
 
     if not all(faults):
         registered = await _as_seen(store, caller, items, faults, now, elapsed_ms)
@@ -81,7 +83,7 @@ async def register_balances(
 async def _as_seen(
     store: Store,
     caller: Caller,
-    items: Sequence[Item],
+    items: Columns[Item],
     faults: Sequence[Rejected | None],
     now: datetime,
     elapsed_ms: Callable[[], int],
@@ -98,13 +100,13 @@ async def _as_seen(
     names = await apart(size, lambda: set(unit_names(items, default)))
     facts = Facts(await store.units_seen(caller.units, names), default, store.accounts_seen, {})
     seen = await apart(size, lambda: placed(items, faults, facts))
-    if None in seen.positions and (unseen := _without_account(items, seen.verdicts, facts)):
+    if None in seen.positions and (unseen := _without_account(items, seen, facts)):
         # By what was found now and then: what is remembered may be forgotten meanwhile.
         then = {(each.unit_id, each.external_id or ""): each for each in seen.positions if each is not None}
         now_found = facts._replace(accounts={**then, **await store.see_external(unseen)})
         seen = await apart(size, lambda: placed(items, faults, now_found))
-    verdicts = await apart(size, lambda: refuse_used(seen.verdicts, {}))
-    accepted = [verdict for verdict in verdicts if type(verdict) is NewEntry]
+    judged = seen._replace(rejected=await apart(size, lambda: refuse_repeats(seen)))
+    accepted = judged.accepted
     if not accepted:
         return None
     accounts = {position.account_id: position for position in seen.positions if position is not None}
@@ -113,29 +115,26 @@ async def _as_seen(
     if done is None:
         return None
     added, holders = done
-    if holders:
-        verdicts = await apart(size, lambda: refuse_used(seen.verdicts, holders))
-    kept = [entry for entry in added if entry is not None]
-    return Registered(await apart(size, lambda: _results(verdicts, kept)), elapsed_ms())
+    rejected = await apart(size, lambda: refuse_taken(seen, judged.rejected, holders))
+    return Registered(_results(rejected, added), elapsed_ms())
 
 
-def _without_account(items: Sequence[Item], verdicts: Sequence[Verdict], facts: Facts) -> set[tuple[int, str]]:
+def _without_account(items: Columns[Item], seen: Judged, facts: Facts) -> set[tuple[int, str]]:
     """The business units and external ids of items whose account is not known to exist."""
-    names = unit_names(items, facts.default_unit)
-    rows = zip(verdicts, names, items, strict=True)
-    return {(facts.units[name], item.account_ext_id) for verdict, name, item in rows if verdict is NO_ACCOUNT}
+    rows = zip(seen.rejected, unit_names(items, facts.default_unit), items.column("account_ext_id"), strict=True)
+    return {(facts.units[name], external_id) for why, name, external_id in rows if why is NO_ACCOUNT}
 
 
 async def validate_balances(
-    store: Store, caller: Caller, items: Sequence[Item], *, now: datetime, rules: BatchRules
-) -> list[Result]:
+    store: Store, caller: Caller, items: Columns[Item], *, now: datetime, rules: BatchRules
+) -> Columns[Result]:
     """The verdicts that registering would give now. Nothing is stored, no number is taken."""
     faults = await apart(len(items), lambda: form_faults(items, rules, now))
 
-    async def act(work: Work) -> list[Result]:
+    async def act(work: Work) -> Columns[Result]:
         facts = await _facts(work, caller, items, faults, locked=False)
-        verdicts = await apart(len(items), lambda: judge(items, faults, facts))
-        return await apart(len(items), lambda: _results(verdicts, None))
+        judged = await apart(len(items), lambda: judge(items, faults, facts))
+        return _results(judged.rejected, ())
 
     return await store.work(caller.units, act)
 
@@ -169,7 +168,7 @@ async def record(
 
 
 async def _facts(
-    work: Work, caller: Caller, items: Sequence[Item], faults: Sequence[Rejected | None], *, locked: bool
+    work: Work, caller: Caller, items: Columns[Item], faults: Sequence[Rejected | None], *, locked: bool
 ) -> Facts:
     default = caller.default_unit
     by_unit = await apart(len(items), lambda: _by_unit(items, faults, default))
@@ -186,7 +185,7 @@ async def _facts(
     return Facts(units, default, accounts, taken)
 
 
-def _by_unit(items: Sequence[Item], faults: Sequence[Rejected | None], default: str | None) -> dict[str, list[Item]]:
+def _by_unit(items: Columns[Item], faults: Sequence[Rejected | None], default: str | None) -> dict[str, list[Item]]:
     """The items without a fault, by the business unit that each is for."""
     found: dict[str, list[Item]] = {}
     for item, fault, name in zip(items, faults, unit_names(items, default), strict=True):
@@ -195,11 +194,15 @@ def _by_unit(items: Sequence[Item], faults: Sequence[Rejected | None], default: 
     return found
 
 
-def _results(verdicts: Sequence[Verdict], added: Sequence[Entry] | None) -> list[Result]:
-    entries = iter(added or ())
-    rejected = [verdict if type(verdict) is Rejected else None for verdict in verdicts]
-    stored: list[Any] = [next(entries, None) if why is None else why.entry for why in rejected]
+def _results(rejected: Sequence[Rejected | None], added: Sequence[Entry | None]) -> Columns[Result]:
+    """The answers to items. Those that are stored are `added`, in their order; None and what is missing is not."""
+    return Columns(Result, [rejected, Later(len(rejected), lambda: _entries(rejected, added))])
+
+
+def _entries(rejected: Sequence[Rejected | None], added: Sequence[Entry | None]) -> list[Entry | None]:
+    kept = iter([entry for entry in added if entry is not None])
+    found: list[Any] = [next(kept, None) if why is None else why.entry for why in rejected]
     # Who holds its number here comes before it.
-    for place in [place for place, entry in enumerate(stored) if type(entry) is int]:
-        stored[place] = stored[stored[place]]
-    return many_of(Result, [rejected, stored])
+    for place in [place for place, entry in enumerate(found) if type(entry) is int]:
+        found[place] = found[found[place]]
+    return found

@@ -8,12 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import repeat
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from app.domain import money, texts
 from app.domain.accounts import Thresholds
+from app.domain.columns import Columns, made_of
 from app.domain.events import EventType, crossings
-from app.domain.records import Entry, ThresholdState, made_of, many_of
+from app.domain.records import Entry, ThresholdState
 
 COMMUNICATION_NUMBER_MAX = 255
 REQUESTER_MAX = 100
@@ -75,9 +76,6 @@ class Rejected(NamedTuple):
     same_content: bool | None = None
 
 
-Verdict: TypeAlias = NewEntry | Rejected
-
-
 class BatchRules(NamedTuple):
     """What a gateway is set to accept."""
 
@@ -99,7 +97,7 @@ class Facts(NamedTuple):
     """Entries by business unit and communication number."""
 
 
-def form_faults(items: Sequence[Item], rules: BatchRules, now: datetime) -> list[Rejected | None]:
+def form_faults(items: Columns[Item], rules: BatchRules, now: datetime) -> list[Rejected | None]:
     """What is wrong with each item by itself."""
     if items and _are_plain(items, rules, now):
         return [None] * len(items)
@@ -113,23 +111,25 @@ def form_fault(item: Item, rules: BatchRules, now: datetime) -> Rejected | None:
     )
 
 
-def _are_plain(items: Sequence[Item], rules: BatchRules, now: datetime) -> bool:
+def _are_plain(items: Columns[Item], rules: BatchRules, now: datetime) -> bool:
     """Whether nothing is wrong with any item, seen at once: most batches are so.
 
     False only says that each is to be looked at by itself.
     """
-    accounts, numbers, requesters, values, moments, kinds, units, equivalents, _ = zip(*items, strict=True)
+    accounts, numbers, requesters, values, moments, kinds, units, equivalents, _ = items.columns
     if None in moments or not (all(accounts) and all(numbers) and all(requesters)):
         return False
-    named = [*accounts, *numbers, *requesters]
-    texts_of_all = [*named, *filter(None, kinds), *filter(None, units)]
+    # Few are the requesters, kinds and units of many items.
+    named = [*accounts, *numbers, *set(requesters)]
+    of_kinds = {*kinds} - {None}
+    texts_of_all = [*named, *of_kinds, *({*units} - {None})]
     # Whoever is within the shortest limit is within each; what is blank begins with a space, or is not allowed.
     joined = "".join(texts_of_all)
     if max(map(len, texts_of_all)) > REQUESTER_MAX or (" " in joined and any(text[0] == " " for text in named)):
         return False
     if not texts.allowed(joined) or is_too_far_ahead(max(moments), now, rules.ahead_max):
         return False
-    if rules.balance_types is not None and not rules.balance_types.issuperset({*kinds} - {None}):
+    if rules.balance_types is not None and not rules.balance_types.issuperset(of_kinds):
         return False
     return money.are_sound([*values, *[value for value in equivalents if value is not None]])
 
@@ -189,84 +189,103 @@ def _type(item: Item, rules: BatchRules) -> Rejected | None:
     return Rejected("G003", "Given balanceType does not exist", "balanceType")
 
 
-def judge(items: Sequence[Item], faults: Sequence[Rejected | None], facts: Facts) -> list[Verdict]:
-    """One verdict for each item, in order; the first reason that applies wins. `faults` are the items' form faults."""
-    return refuse_used(placed(items, faults, facts).verdicts, facts.taken)
-
-
 _NONE = 0
 """The id of no unit and no account."""
 NO_UNIT = Rejected("G004", "Business unit does not exist", "businessUnit")
 NO_ACCOUNT = Rejected("404", "Account with given extId does not exist", "accountExtId")
 
 
-class Placed(NamedTuple):
-    """Items by their accounts, in order, whoever holds their numbers."""
+class Judged(NamedTuple):
+    """The items of a batch, each as the entry that it would be."""
 
-    verdicts: list[Verdict]
+    entries: Columns[NewEntry]
     positions: list[Position | None]
     """Where the account of each stands; None where there is none."""
+    rejected: list[Rejected | None]
+    """Why each is not stored; None: it is."""
+
+    @property
+    def accepted(self) -> Columns[NewEntry]:
+        """The entries that are stored."""
+        return self.entries.those([why is None for why in self.rejected])
 
 
-def placed(items: Sequence[Item], faults: Sequence[Rejected | None], facts: Facts) -> Placed:
-    """Each item's account, if nothing speaks against it."""
-    if not items:
-        return Placed([], [])
-    # Column by column: a batch has thousands of items.
-    external_ids, numbers, requesters, values, moments, kinds, _, equivalents, _ = zip(*items, strict=True)
+def judge(items: Columns[Item], faults: Sequence[Rejected | None], facts: Facts) -> Judged:
+    """What becomes of each item; the first reason that applies wins. `faults` are the items' form faults."""
+    judged = placed(items, faults, facts)
+    return judged._replace(rejected=refuse_taken(judged, refuse_repeats(judged), facts.taken))
+
+
+def placed(items: Columns[Item], faults: Sequence[Rejected | None], facts: Facts) -> Judged:
+    """Each item by its account, whoever holds its number."""
+    external_ids, numbers, requesters, values, moments, kinds, _, equivalents, _ = items.columns
     unit_ids = list(map(facts.units.get, unit_names(items, facts.default_unit), repeat(_NONE)))
     positions = list(map(facts.accounts.get, zip(unit_ids, external_ids, strict=True)))
     account_ids = [_NONE if position is None else position.account_id for position in positions]
     currencies = ["" if position is None else position.currency for position in positions]
-    entries: list[NewEntry] = many_of(
+    entries = Columns(
         NewEntry, [account_ids, unit_ids, moments, values, currencies, kinds, equivalents, numbers, requesters]
     )
-    if None not in positions and not any(faults):
-        return Placed([*entries], positions)
-    verdicts: list[Verdict] = []
-    for entry, fault, unit_id, position in zip(entries, faults, unit_ids, positions, strict=True):
-        if fault is not None:
-            verdicts.append(fault)
-        elif position is None:
-            verdicts.append(NO_UNIT if unit_id == _NONE else NO_ACCOUNT)
-        else:
-            verdicts.append(entry)
-    return Placed(verdicts, positions)
+    rejected = list(faults)
+    if None in positions:
+        for place, position in enumerate(positions):
+            if position is None and rejected[place] is None:
+                rejected[place] = NO_UNIT if unit_ids[place] == _NONE else NO_ACCOUNT
+    return Judged(entries, positions, rejected)
 
 
-def unit_names(items: Sequence[Item], default: str | None) -> list[str]:
+def unit_names(items: Columns[Item], default: str | None) -> list[str]:
     """Which business unit each item is for; "", which none is called, where that is not said."""
     otherwise = default or ""
-    return [otherwise if item.business_unit is None else item.business_unit for item in items]
+    return [otherwise if unit is None else unit for unit in items.column("business_unit")]
 
 
-def refuse_used(verdicts: Sequence[Verdict], taken: Mapping[tuple[int, str], Entry]) -> list[Verdict]:
-    """The same verdicts, with those refused whose number is taken: in the store, or by an earlier one of them.
-
-    A number that a rejected item named is not taken.
-    """
-    told = list(verdicts)
-    taken_here: dict[tuple[int, str | None], int] = {}
-    for place, verdict in enumerate(verdicts):
-        if type(verdict) is not NewEntry:
-            continue
-        first = taken_here.setdefault((verdict.unit_id, verdict.communication_number), place)
-        holder = taken.get(numbered(verdict)) if taken else None
-        if holder is not None:
-            told[place] = _used(verdict, holder, holder)
-        elif first != place:
-            told[place] = _used(verdict, verdicts[first], first)
+def refuse_repeats(judged: Judged) -> list[Rejected | None]:
+    """Why each is not stored, where of those with one number only the first one is."""
+    told = list(judged.rejected)
+    places, names = _named(judged)
+    firsts = dict(zip(reversed(names), reversed(places), strict=True))  # Of equal ones the first is kept: it is last.
+    if len(firsts) == len(names):
+        return told
+    entries = judged.entries
+    for place, first in zip(places, map(firsts.__getitem__, names), strict=True):
+        if first != place:
+            told[place] = _used(entries[place], entries[first], first)
     return told
 
 
-def numbered(entry: NewEntry) -> tuple[int, str]:
-    """The business unit and the communication number of an item's entry."""
-    assert entry.communication_number is not None, "an item has a number"
-    return entry.unit_id, entry.communication_number
+def refuse_taken(
+    judged: Judged, rejected: Sequence[Rejected | None], taken: Mapping[tuple[int, str], Entry]
+) -> list[Rejected | None]:
+    """Why each is not stored, where the store holds numbers of some; what holds it there goes before one of these.
+
+    rejected: why each is not, but for that. A number that a rejected item named is not taken.
+    """
+    told = list(rejected)
+    if not taken:
+        return told
+    for place, name in zip(*_named(judged), strict=True):
+        if name in taken:
+            told[place] = _used(judged.entries[place], taken[name], taken[name])
+    return told
 
 
-def _used(entry: NewEntry, holder: Entry | Verdict, told: Entry | int) -> Rejected:
-    assert not isinstance(holder, Rejected)
+def _named(judged: Judged) -> tuple[Sequence[int], list[tuple[int, str]]]:
+    """The places of items that nothing else speaks against, and the business unit and number of each."""
+    entries, rejected = judged.entries, judged.rejected
+    names = numbers_of(entries)
+    if not any(rejected):
+        return range(len(names)), names
+    places = [place for place, why in enumerate(rejected) if why is None]
+    return places, [names[place] for place in places]
+
+
+def numbers_of(entries: Columns[NewEntry]) -> list[tuple[int, str]]:
+    """The business unit and the communication number of each of many items' entries."""
+    return list(zip(entries.column("unit_id"), entries.column("communication_number"), strict=True))
+
+
+def _used(entry: NewEntry, holder: Entry | NewEntry, told: Entry | int) -> Rejected:
     held_at = holder.timestamp if isinstance(holder, Entry) else holder.at
     same = (
         entry.account_id == holder.account_id

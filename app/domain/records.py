@@ -1,29 +1,12 @@
 """What the store remembers of each thing, as plain values."""
 
-from collections.abc import Iterable
 from datetime import date, datetime
 from decimal import Decimal
 from enum import IntEnum, StrEnum
-from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 from uuid import UUID
 
 from app.domain.money import EXACT
-
-T = TypeVar("T", bound=tuple[Any, ...])
-
-
-def made_of(type_: type[T], values: tuple[Any, ...]) -> T:
-    """A record of a type of named tuples, made of all its values in their order.
-
-    Its own call costs several times as much, and a batch makes thousands.
-    """
-    return tuple.__new__(type_, values)
-
-
-def many_of(type_: type[T], columns: Iterable[Iterable[Any]]) -> list[T]:
-    """Records of a type of named tuples, by all its columns in their order; the shortest one says how many."""
-    return list(map(partial(tuple.__new__, type_), zip(*columns, strict=False)))
 
 
 class ThresholdState(IntEnum):

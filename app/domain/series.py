@@ -7,8 +7,8 @@ from enum import StrEnum
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from app.domain.columns import made_of
 from app.domain.cycles import closing_of
-from app.domain.records import made_of
 
 _HOUR = timedelta(hours=1)
 _DAY = timedelta(days=1)

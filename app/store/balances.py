@@ -9,7 +9,8 @@ from sqlalchemy import and_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.domain.balances import NewEntry, Position
-from app.domain.records import Entry, many_of
+from app.domain.columns import Columns, many_of
+from app.domain.records import Entry
 from app.store.dialects import Dialect
 from app.store.narrowing import among
 from app.store.tables import balance_kinds, entries
@@ -62,19 +63,18 @@ class Balances:
 def _rows(new: Sequence[Numbered], *, now: datetime, by: str) -> tuple[list[Entry], list[dict[str, object]]]:
     """The entries, and their rows by the unique key: two transactions that want the same numbers wait in one order."""
     numbers, given, _, _ = zip(*new, strict=True)
-    added = [entry for entry in recorded(numbers, given, now=now, by=[by]) if entry is not None]
+    of_all = recorded(numbers, Columns.of(NewEntry, given), now=now, by=[by])
+    added = [entry for entry in of_all if entry is not None]
     rows_of = zip(new, added, strict=True)
     ordered = sorted(rows_of, key=lambda both: (both[0].entry.unit_id, both[0].entry.communication_number or ""))
     return added, [_row(numbered, entry) for numbered, entry in ordered]
 
 
 def recorded(
-    numbers: Sequence[int | None], new: Sequence[NewEntry], *, now: datetime, by: Sequence[str]
+    numbers: Sequence[int | None], new: Columns[NewEntry], *, now: datetime, by: Sequence[str]
 ) -> list[Entry | None]:
     """New entries as they are remembered, with their numbers; None where one has none. `by` may be one for all."""
-    accounts, _, moments, amounts, currencies, types, equivalents, communication_numbers, requesters = zip(
-        *new, strict=True
-    )
+    accounts, _, moments, amounts, currencies, types, equivalents, communication_numbers, requesters = new.columns
     columns = [numbers, accounts, amounts, moments, currencies, types, equivalents, communication_numbers, requesters]
     names = by if len(by) > 1 else repeat(by[0])
     entries_: list[Entry] = many_of(Entry, [*columns, repeat(now), names])

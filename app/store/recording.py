@@ -10,13 +10,16 @@ accounts is plain enough to be decided by the statement itself. It was judged in
 took a third more of its time, and every batch whose accounts others wrote to meanwhile was done twice.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple, cast
 
+import orjson
+
 from app.domain import money
 from app.domain.balances import NewEntry, Position
+from app.domain.columns import Columns
 from app.domain.records import Entry, ThresholdState
 from app.store.lanes import Compiled
 
@@ -192,9 +195,9 @@ def holders_asked(wanted: Sequence[tuple[int, str]]) -> dict[str, Any]:
     """What that statement is given for numbers, each with its business unit."""
     numbers = [number for _, number in wanted]
     return {
-        "units": listed([unit_id for unit_id, _ in wanted], "bigint"),
-        "folded": listed(_folded(numbers), "text"),
-        "numbers": listed(numbers, "text"),
+        "units": listed([unit_id for unit_id, _ in wanted]),
+        "folded": listed(_folded(numbers)),
+        "numbers": listed(numbers),
     }
 
 
@@ -215,7 +218,7 @@ def _moment(at: datetime) -> datetime:
 
 
 def parameters(
-    entries: Sequence[NewEntry],
+    entries: Columns[NewEntry],
     became_current: Sequence[bool],
     known_kinds: Sequence[bool],
     seen: Collection[Position],
@@ -236,15 +239,12 @@ def parameters(
         *map(_all_units, zip(*thresholds, strict=True)),
         external_ids,
     ]
-    if len(entries) == 1:
-        values = [column[0] for column in columns]
-    else:
-        values = list(map(listed, columns, (*_JUDGED.values(), *_SEEN.values())))
+    values = [column[0] for column in columns] if len(entries) == 1 else list(map(listed, columns))
     return _by_place([*values, now, by[0]])
 
 
 def batch_parameters(
-    entries: Sequence[NewEntry],
+    entries: Columns[NewEntry],
     known_kinds: Sequence[bool],
     accounts: Mapping[int, Position],
     *,
@@ -254,11 +254,11 @@ def batch_parameters(
     """What the statement for a batch is given for its entries, as they were given, and their accounts."""
     external_ids = [account.external_id for account in accounts.values()]
     columns = [*_columns(entries, known_kinds), list(accounts), external_ids]
-    return _by_place([*map(listed, columns, (*_ENTRY.values(), *_NAMED.values())), now, by])
+    return _by_place([*map(listed, columns), now, by])
 
 
-def _columns(entries: Sequence[NewEntry], known_kinds: Sequence[bool]) -> list[Sequence[Any]]:
-    accounts, _, moments, amounts, currencies, types, equivalents, numbers, requesters = zip(*entries, strict=True)
+def _columns(entries: Columns[NewEntry], known_kinds: Sequence[bool]) -> list[Sequence[Any]]:
+    accounts, _, moments, amounts, currencies, types, equivalents, numbers, requesters = entries.columns
     return [
         accounts,
         moments,
@@ -285,45 +285,25 @@ def _by_place(values: Sequence[Any]) -> dict[str, Any]:
     return {str(place): value for place, value in enumerate(values, 1)}
 
 
-def listed(values: Sequence[Any], type_: str) -> str | None:
-    """A list as PostgreSQL writes one; None for one of missing values alone, which is as a shorter list."""
+def listed(values: Sequence[Any]) -> str | None:
+    """A list as PostgreSQL writes one; None for one of missing values alone, which is as a shorter list.
+
+    Texts, whole numbers, truth values and moments.
+    """
     if not values or values.count(None) == len(values):
         return None
-    has_missing = None in values
-    match type_:
-        case "text" if not has_missing:
-            return _texts_listed(values)
-        case "text":
-            told: Iterator[str] = map(_quoted, values)
-        case "boolean":
-            told = map(_FLAGS.__getitem__, values)
-        case "timestamptz":
-            told = _moments(values)
-        case _:
-            told = map(_NULL.get, values, map(str, values)) if has_missing else map(str, values)
-    return f"{{{','.join(told)}}}"
+    # JSON has the same texts, but for what stands behind a backslash.
+    told = orjson.dumps(values)
+    if b"\\" in told:
+        return f"{{{','.join([_quoted(value) for value in values])}}}"
+    return f"{{{told[1:-1].decode()}}}"
 
 
-def _moments(moments: Sequence[datetime]) -> Iterator[str]:
-    """How each is written; one and the same is written once, as it takes long."""
-    texts = {key: moment.isoformat() for key, moment in {id(moment): moment for moment in moments}.items()}
-    return map(texts.__getitem__, map(id, moments))
-
-
-def _texts_listed(texts: Sequence[str]) -> str:
-    """Few texts have a character that is written otherwise: then none is looked at by itself."""
-    joined = '","'.join(texts)
-    if "\\" in joined or joined.count('"') != 2 * len(texts) - 2:
-        joined = '","'.join([text.replace("\\", "\\\\").replace('"', '\\"') for text in texts])
-    return f'{{"{joined}"}}'
-
-
-def _quoted(text: str | None) -> str:
-    return "NULL" if text is None else _texts_listed([text])[1:-1]
-
-
-_FLAGS = {True: "t", False: "f"}
-_NULL: Mapping[Any, str] = {None: "NULL"}
+def _quoted(value: Any) -> str:
+    if not isinstance(value, str):
+        return orjson.dumps(value).decode()
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def _all_units(amounts: Sequence[Decimal | None]) -> Sequence[int | None]:

@@ -6,18 +6,18 @@ last, needs no reading.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 
 from app.domain.balances import NewEntry, Position
-from app.domain.records import made_of
+from app.domain.columns import Columns, made_of
 from app.store.failures import TooMany
 from app.store.places import WRITERS_SECONDS
 from app.store.reads import Units
 
 TURN_SECONDS = 8.0
-"""How long an account is waited for while nobody is done with it: as long as for its lock. The largest batches, many at a
-time, may need more than a place is waited for."""
+"""How long an account is waited for while nobody is done with it: as long as for its lock. The largest batches, many at
+a time, may need more than a place is waited for."""
 
 REMEMBERED_MAX = 200_000
 """Accounts, names and kinds that are remembered, of each; then all are forgotten at once, and read anew."""
@@ -125,9 +125,9 @@ class Standing:
         known = self._positions
         return {number: known[number] for number in accounts if number in known}
 
-    def known_kinds(self, entries: Sequence[NewEntry]) -> list[bool]:
+    def known_kinds(self, entries: Columns[NewEntry]) -> list[bool]:
         """Whether each entry is of a kind that its account is known to have."""
-        accounts, _, _, _, currencies, types, _, _, _ = zip(*entries, strict=True)
+        accounts, _, _, _, currencies, types, _, _, _ = entries.columns
         return list(map(self._kinds.__contains__, zip(accounts, currencies, types, strict=True)))
 
     def learn_kinds(self, entries: Iterable[NewEntry]) -> None:

@@ -11,7 +11,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.domain.balances import NewEntry, Position, numbered
+from app.domain.balances import NewEntry, Position, numbers_of
+from app.domain.columns import Columns, Later
 from app.domain.records import Entry
 from app.domain.refusals import Code, Refusal
 from app.store.accounts import Accounts
@@ -293,8 +294,9 @@ class Store:
             return None
         standing = self._standing
         seen = [positions[number] for number in {entry.account_id: None for entry in entries}]
-        known_kinds = standing.known_kinds(entries)
-        values = parameters(entries, became_current, known_kinds, seen, now=now, by=by)
+        columns = Columns.of(NewEntry, entries)
+        known_kinds = standing.known_kinds(columns)
+        values = parameters(columns, became_current, known_kinds, seen, now=now, by=by)
         statement = statements.one if len(entries) == 1 else statements.each
         try:
             places, ids = await self._recorded(statement, values) or (None, None)
@@ -312,11 +314,11 @@ class Store:
                 if number is not None
             }
             standing.move(last.values())
-            return recorded(numbers, entries, now=now, by=by)
+            return recorded(numbers, columns, now=now, by=by)
 
     async def record_batch(
-        self, entries: Sequence[NewEntry], accounts: Mapping[int, Position], *, now: datetime, by: str
-    ) -> tuple[list[Entry | None], dict[tuple[int, str], Entry]] | None:
+        self, entries: Columns[NewEntry], accounts: Mapping[int, Position], *, now: datetime, by: str
+    ) -> tuple[Sequence[Entry | None], dict[tuple[int, str], Entry]] | None:
         """Record the entries of a batch in one statement, which decides by how their accounts stand then.
 
         accounts: those of the entries by number, and what they are called.
@@ -343,9 +345,10 @@ class Store:
             if not fits:
                 return None
             numbers = self._numbered(entries, known_kinds, places, ids)
-            taken = [numbered(entry) for entry, number in zip(entries, numbers, strict=True) if number is None]
+            taken = numbers_of(entries.those([number is None for number in numbers]))
             holders = await self._lanes.rows(HOLDERS, holders_asked(taken)) if taken else ()
-            return recorded(numbers, entries, now=now, by=[by]), dict(map(holder, holders))
+            added = Later(size, lambda: recorded(numbers, entries, now=now, by=[by]))
+            return added, dict(map(holder, holders))
 
     async def _recorded(self, statement: Compiled, values: Mapping[str, Any]) -> Sequence[Any] | None:
         """The answer of a statement that writes; None where it lost a race."""

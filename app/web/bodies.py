@@ -188,11 +188,10 @@ class JsonReader:
     def _read_quickly(self, raw: bytes) -> Any:
         """The same value by a reader several times as fast, which lets duplicate keys and digits go.
 
-        _UNSURE where any may have gone, or anything else is to be said. Without white space each key is followed by its
-        colon at once; so all keys are in the value where it has as many as there are such colons. A text that holds the
-        like has it escaped, and makes them more.
+        _UNSURE where any may have gone, or anything else is to be said.
         """
-        if len(raw) < QUICK_MIN or raw.count(b",") > self._values_max or (b"\\" in raw and b"\\u" in raw):
+        # A comma is a byte: where there are few, they need not be counted.
+        if len(raw) < QUICK_MIN or (len(raw) > self._values_max < raw.count(b",")) or (b"\\" in raw and b"\\u" in raw):
             return _UNSURE
         try:
             value = orjson.loads(raw)
@@ -209,7 +208,7 @@ class JsonReader:
             if float in types:
                 return _UNSURE
             if types.isdisjoint(_CONTAINERS):
-                return value if keys == raw.translate(None, _SPACE).count(b'":') else _UNSURE
+                return value if _is_whole(value, keys, raw) else _UNSURE
             level = [each for each in inner if type(each) in _CONTAINERS]
         return _UNSURE
 
@@ -244,6 +243,16 @@ class JsonReader:
     def _too_deep(self) -> Refusal:
         message = f"Arrays and objects within each other: at most {self._depth_max}."
         return Refusal(Code.BAD_REQUEST, message, limit=self._depth_max)
+
+
+def _is_whole(value: Any, keys: int, raw: bytes) -> bool:
+    """Whether a value without fractions has all keys of the text that it was read from; `keys` is how many it has.
+
+    What is written as it was read has them all. Otherwise: without white space each key is followed by its colon at
+    once, and all are there where it has as many as there are such colons. A text that holds the like has it escaped,
+    and makes them more.
+    """
+    return orjson.dumps(value) == raw or keys == raw.translate(None, _SPACE).count(b'":')
 
 
 _UNSURE = object()

@@ -15,6 +15,7 @@ from graphql.execution.executor import Executor, default_field_resolver, default
 from graphql.execution.values import VariableValues, VariableValueSource, get_variable_values
 
 from app.domain.callers import Caller
+from app.domain.columns import Columns
 from app.domain.numbers import JsonNumber
 from app.domain.refusals import Code, Refusal
 from app.rates import Rates
@@ -399,7 +400,11 @@ async def _direct(root: Direct, variables: VariableValues, context: Context, err
 
 def _size_of(value: Any) -> int:
     """How many things a resolver gave, more or less."""
-    return max([len(each) for each in value if isinstance(each, list)], default=0) if isinstance(value, tuple) else 0
+    return (
+        max([len(each) for each in value if isinstance(each, list | Columns)], default=0)
+        if isinstance(value, tuple)
+        else 0
+    )
 
 
 class _Asking(NamedTuple):

@@ -5,6 +5,7 @@ as much as building its dictionaries.
 """
 
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Any
 
 from graphql import (
@@ -17,13 +18,14 @@ from graphql import (
     is_specified_scalar_type,
 )
 
+from app.domain.columns import Columns
 from resolvers.declarations import Coded, Column, Derived, Identity, Lesser, Same
 from resolvers.fetch import reading_of
 from schema.execution.selections import TYPENAME, Selected, Selections
 
 Show = Callable[[Any], Any]
 """A value as JSON's own types."""
-ShowAll = Callable[[Sequence[Any]], list[Any]]
+ShowAll = Callable[[Sequence[Any]], Sequence[Any]]
 """Many values as JSON's own types."""
 
 
@@ -84,7 +86,7 @@ def _many(selections: Selections, selected: Selected, type_: GraphQLOutputType) 
     keys = [part.key for part in found[1]]
 
     def show(records: Sequence[Any]) -> list[Any]:
-        if None in records:
+        if not isinstance(records, Columns) and None in records:
             raise _MissingError(selected)
         columns = [column(records) for column in parts]
         return [dict(zip(keys, row, strict=True)) for row in zip(*columns, strict=True)]
@@ -98,16 +100,17 @@ def _column(selections: Selections, type_: GraphQLObjectType, selected: Selected
         return lambda records: [type_.name] * len(records)
     declared = selected.type
     leaf = declared.of_type if isinstance(declared, GraphQLNonNull) else declared
-    read = _reading(selected)
     if not isinstance(leaf, GraphQLScalarType | GraphQLEnumType):
         part = _part(selections, type_, selected)
         return lambda records: list(map(part, records))
-    if not is_specified_scalar_type(leaf):
-        tell = _of_type(selections, selected, declared)
-        return lambda records: _each(tell, list(map(read, records)))
+    values_of, tell = _values(selected)
+    if tell is not None or not is_specified_scalar_type(leaf):
+        inner = _of_type(selections, selected, declared)
+        each = inner if tell is None else lambda value: inner(tell(value))
+        return lambda records: _each(each, values_of(records))
 
-    def plain(records: Sequence[Any]) -> list[Any]:
-        values = list(map(read, records))
+    def plain(records: Sequence[Any]) -> Sequence[Any]:
+        values = values_of(records)
         if leaf is not declared and None in values:
             raise _MissingError(selected)
         return values
@@ -115,10 +118,26 @@ def _column(selections: Selections, type_: GraphQLObjectType, selected: Selected
     return plain
 
 
-def _each(tell: Show, values: Sequence[Any]) -> list[Any]:
+def _values(selected: Selected) -> tuple[ShowAll, Show | None]:
+    """How a field's values are read of many records, and what of each is told, if not all."""
+    declaration = selected.declaration
+    if not isinstance(declaration, Column):
+        read = _reading(selected)
+        return lambda records: list(map(read, records)), None
+    name = declaration.name
+    read = attrgetter(name)
+
+    def values_of(records: Sequence[Any]) -> Sequence[Any]:
+        return records.column(name) if isinstance(records, Columns) else list(map(read, records))
+
+    return values_of, declaration.tell
+
+
+def _each(tell: Show, values: Sequence[Any]) -> Sequence[Any]:
     """What is told of each of many values; of one and the same once."""
-    told = {key: tell(value) for key, value in {id(value): value for value in values}.items()}
-    return list(map(told.__getitem__, map(id, values)))
+    same = values if isinstance(values, list) else list(values)
+    told = {key: tell(value) for key, value in {id(value): value for value in same}.items()}
+    return list(map(told.__getitem__, map(id, same)))
 
 
 def _scalar(type_: GraphQLScalarType) -> Show:

@@ -14,6 +14,7 @@ from sqlalchemy import insert
 
 from app.domain.balances import NewEntry
 from app.domain.callers import LOCAL
+from app.domain.columns import Columns
 from app.store.recording import batch_parameters
 from app.store.tables import entries
 from app.web.bodies import JsonReader
@@ -124,7 +125,7 @@ async def against_all_that_it_stores(kind: str, gateway: Gateway, ours: Action, 
         ]
         is_known = [run > 0] * ITEMS
         given.clear()
-        given.update(batch_parameters(entries_, is_known, seen, now=AT, by="local"))
+        given.update(batch_parameters(Columns.of(NewEntry, entries_), is_known, seen, now=AT, by="local"))
 
     async def statement() -> None:
         _, _, _, numbers = await store._lanes.row(statements.batch, given, writes=True)

@@ -5,6 +5,7 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+import psutil
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -140,25 +141,30 @@ async def test_postgresql_cancels_the_statement(postgresql_url: str, looking: Ca
 
 async def test_sqlite_interrupts_the_statement(sqlite_url: str) -> None:
     store = Store(sqlite_url, statement_seconds=600)
-    before = set(threading.enumerate())
     begun = threading.Event()
+    drivers: list[int] = []
+
+    def tell() -> None:
+        drivers.append(threading.get_native_id())
+        begun.set()
 
     async def read() -> None:
         async with store.reading(None) as reading:
             raw: Any = await reading._connection.get_raw_connection()
-            await raw.driver_connection.create_function("begun", 0, begun.set)
+            await raw.driver_connection.create_function("begun", 0, tell)
             await reading._connection.execute(text(LONG))
 
     asking = asyncio.create_task(read())
     assert await asyncio.to_thread(begun.wait, SECONDS)
-    drivers = {thread for thread in set(threading.enumerate()) - before if "asyncio" not in thread.name}
-    assert drivers
     asking.cancel()
     done, _ = await asyncio.wait([asking], timeout=SECONDS)
     assert done
     assert asking.cancelled()
-    for thread in drivers:
-        await asyncio.to_thread(thread.join, SECONDS)
-        assert not thread.is_alive()
+    own = psutil.Process()
+
+    async def has_ended() -> bool:
+        return drivers[0] not in {thread.id for thread in own.threads()}
+
+    await until(has_ended)
     assert await store.problems() == []
     await store.close()
