@@ -91,7 +91,7 @@ class Answers:
         else:
             statement = self.statement(asked, form, forms)
         self.heard(statement.sql)
-        row = await self._lanes.row(statement, values if names is None else {**values, UNITS: names})
+        (row,) = await self._lanes.rows(statement, values if names is None else {**values, UNITS: names})
         return [None if _MARK in text or BEYOND in text else text for text in row]
 
 

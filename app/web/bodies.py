@@ -24,8 +24,8 @@ VALUES_MAX = 250_000
 NUMBER_MAX = 1_000
 """Characters of one number."""
 
-QUICK_MIN = 2_000
-"""Bytes of a body that is worth being read quickly: a look at all of it is dearer for a small one."""
+WIDE_MIN = 2_000
+"""Bytes of a body that is worth being looked at level by level."""
 
 _SHOWN_MAX = 40
 """Characters of a sender's text that a message repeats."""
@@ -191,26 +191,14 @@ class JsonReader:
         _UNSURE where any may have gone, or anything else is to be said.
         """
         # A comma is a byte: where there are few, they need not be counted.
-        if len(raw) < QUICK_MIN or (len(raw) > self._values_max < raw.count(b",")) or (b"\\" in raw and b"\\u" in raw):
+        if (len(raw) > self._values_max < raw.count(b",")) or (b"\\" in raw and b"\\u" in raw):
             return _UNSURE
         try:
             value = orjson.loads(raw)
         except orjson.JSONDecodeError:
             return _UNSURE
-        keys = 0
-        level: list[Any] = [[value]]
-        for _ in range(self._depth_max + 1):
-            dicts = [each for each in level if type(each) is dict]
-            keys += sum(map(len, dicts))
-            lists = level if not dicts else [each for each in level if type(each) is list]
-            inner = [*chain.from_iterable(map(dict.values, dicts)), *chain.from_iterable(lists)]
-            types = set(map(type, inner))
-            if float in types:
-                return _UNSURE
-            if types.isdisjoint(_CONTAINERS):
-                return value if _is_whole(value, keys, raw) else _UNSURE
-            level = [each for each in inner if type(each) in _CONTAINERS]
-        return _UNSURE
+        keys = (_keys if len(raw) < WIDE_MIN else _keys_by_level)([value], self._depth_max)
+        return value if keys is not None and _is_whole(value, keys, raw) else _UNSURE
 
     def _check_depth(self, value: Any) -> None:
         level: list[Any] = [[value]]
@@ -243,6 +231,42 @@ class JsonReader:
     def _too_deep(self) -> Refusal:
         message = f"Arrays and objects within each other: at most {self._depth_max}."
         return Refusal(Code.BAD_REQUEST, message, limit=self._depth_max)
+
+
+def _keys(outer: Any, depth: int) -> int | None:
+    """How many keys a value has, so deep at most; None where it is deeper, or has a fraction."""
+    is_dict = type(outer) is dict
+    keys = len(outer) if is_dict else 0
+    for inner in outer.values() if is_dict else outer:
+        kind = type(inner)
+        if kind is str:
+            continue
+        if kind is float:
+            return None
+        if kind is dict or kind is list:
+            more = _keys(inner, depth - 1) if depth else None
+            if more is None:
+                return None
+            keys += more
+    return keys
+
+
+def _keys_by_level(outer: Any, depth: int) -> int | None:
+    """The same, quicker where thousands stand side by side."""
+    keys = 0
+    level: list[Any] = [outer]
+    for _ in range(depth + 1):
+        dicts = [each for each in level if type(each) is dict]
+        keys += sum(map(len, dicts))
+        lists = level if not dicts else [each for each in level if type(each) is list]
+        inner = [*chain.from_iterable(map(dict.values, dicts)), *chain.from_iterable(lists)]
+        types = set(map(type, inner))
+        if float in types:
+            return None
+        if types.isdisjoint(_CONTAINERS):
+            return keys
+        level = [each for each in inner if type(each) in _CONTAINERS]
+    return None
 
 
 def _is_whole(value: Any, keys: int, raw: bytes) -> bool:

@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections import OrderedDict
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from graphql import (
@@ -23,6 +23,7 @@ from graphql.language import BREAK, DirectiveNode, Node, OperationType, Variable
 
 from app.domain.refusals import Code, Refusal
 from app.threads import standing_ready
+from schema.execution.coercion import Coerce, Coercions
 from schema.execution.limits import OperationLimits, check_document, check_text, too_large
 from schema.execution.pricing import Price, Pricing
 
@@ -50,7 +51,8 @@ class Operation(NamedTuple):
     node: OperationDefinitionNode
     fragment_definitions: dict[str, FragmentDefinitionNode]
     fragments: dict[str, FragmentDetails]
-    signatures: list[GraphQLVariableSignature]
+    inputs: list[tuple[GraphQLVariableSignature, Coerce]]
+    """Its variables, and how a value of each is coerced."""
     switches: tuple[str, ...]
     """The variables that @skip and @include hang on."""
     plans: Planned
@@ -106,12 +108,21 @@ class Documents:
         self._schema = schema
         self._limits = limits or OperationLimits()
         self._pricing = Pricing(schema, self._limits)
+        self._coercions = Coercions()
         self._is_schema_told = is_schema_told
         self._rules = specified_rules if is_schema_told else (*specified_rules, NoSchemaIntrospectionCustomRule)
         self._known: OrderedDict[str, Document] = OrderedDict()
         self._tokens = 0
         # One thread: large documents of many clients wait for each other, and not the small ones for them.
         self._reader = standing_ready(1, "documents")
+
+    def known(self, text: str, name: str | None) -> Operation | None:
+        """The operation of a document that is known; None for another one. Raises as `operation` does."""
+        document = self._known.get(text)
+        if document is None:
+            return None
+        self._known.move_to_end(text)
+        return _chosen(document.operations, name)
 
     async def operation(self, text: str, name: str | None) -> Operation:
         """The operation of a document by its name, or its only one.
@@ -120,23 +131,16 @@ class Documents:
         Raises Unsound where the document is, Refusal OPERATION_RESOLUTION_FAILURE where it has no such operation, and
         DOCUMENT_TOO_LARGE or QUERY_TOO_COMPLEX where it is above a limit.
         """
-        document = self._known.get(text)
-        if document is None:
-            check_text(text, self._limits)
-            if is_large(text):
-                document = await asyncio.get_running_loop().run_in_executor(self._reader, self._read, text)
-            else:
-                document = self._read(text)
-            self._keep(text, document)
+        found = self.known(text, name)
+        if found is not None:
+            return found
+        check_text(text, self._limits)
+        if is_large(text):
+            document = await asyncio.get_running_loop().run_in_executor(self._reader, self._read, text)
         else:
-            self._known.move_to_end(text)
-        operations = document.operations
-        if name is None and len(operations) != 1:
-            raise Refusal(Code.OPERATION_RESOLUTION_FAILURE, "The document has several operations: name one.")
-        found = next(iter(operations.values())) if name is None else operations.get(name)
-        if found is None:
-            raise Refusal(Code.OPERATION_RESOLUTION_FAILURE, "The document has no operation of this name.")
-        return found
+            document = self._read(text)
+        self._keep(text, document)
+        return _chosen(document.operations, name)
 
     def _read(self, text: str) -> Document:
         document = self._parsed(text)
@@ -148,7 +152,7 @@ class Documents:
         )
         if errors:
             raise Unsound(Code.GRAPHQL_VALIDATION_FAILED, errors[:ERRORS_MAX])
-        return Document(_operations(self._schema, document, self._pricing), document.token_count or 0)
+        return Document(_operations(self._schema, document, self._pricing, self._coercions), document.token_count or 0)
 
     def _parsed(self, text: str) -> DocumentNode:
         tokens = self._limits.tokens
@@ -174,19 +178,30 @@ def is_large(text: str) -> bool:
     return len(text) > LARGE_TOKENS and sum(1 for _ in _TOKEN.finditer(text)) > LARGE_TOKENS
 
 
-def _operations(schema: GraphQLSchema, document: DocumentNode, pricing: Pricing) -> dict[str | None, Operation]:
+def _chosen(operations: Mapping[str | None, Operation], name: str | None) -> Operation:
+    if name is None and len(operations) != 1:
+        raise Refusal(Code.OPERATION_RESOLUTION_FAILURE, "The document has several operations: name one.")
+    found = next(iter(operations.values())) if name is None else operations.get(name)
+    if found is None:
+        raise Refusal(Code.OPERATION_RESOLUTION_FAILURE, "The document has no operation of this name.")
+    return found
+
+
+def _operations(
+    schema: GraphQLSchema, document: DocumentNode, pricing: Pricing, coercions: Coercions
+) -> dict[str | None, Operation]:
     definitions = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
     fragments = {name: FragmentDetails(node, None) for name, node in definitions.items()}
     operations: dict[str | None, Operation] = {}
     for node in document.definitions:
         if isinstance(node, OperationDefinitionNode):
             read = [get_variable_signature(schema, variable) for variable in node.variable_definitions or ()]
-            signatures = [signature for signature in read if not isinstance(signature, GraphQLError)]
-            assert len(signatures) == len(read), "the document is valid"
+            inputs = [(each, coercions.of(each.type)) for each in read if not isinstance(each, GraphQLError)]
+            assert len(inputs) == len(read), "the document is valid"
             switches, price = _switches(node, definitions.values()), pricing.price(node, definitions)
             name = node.name.value if node.name else None
             operations[name] = Operation(
-                node, definitions, fragments, signatures, switches, Planned(), price, document.token_count or 0
+                node, definitions, fragments, inputs, switches, Planned(), price, document.token_count or 0
             )
     return operations
 

@@ -144,7 +144,7 @@ class Price:
 
     def items(self, variables: Mapping[str, Any]) -> int:
         """How many items of batches these variables bring."""
-        return sum(size.of(variables) for size in self._inputs)
+        return sum([size.of(variables) for size in self._inputs]) if self._inputs else 0
 
 
 def _rounded(hundredths: int) -> int:

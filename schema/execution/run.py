@@ -4,6 +4,7 @@ import asyncio
 import uuid
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Mapping, Sequence
+from functools import partial
 from inspect import isawaitable
 from typing import Any, NamedTuple
 
@@ -26,7 +27,6 @@ from app.web.running import REQUEST_SECONDS
 from resolvers.context import Context
 from resolvers.once import Onces
 from resolvers.plans import answer as answer_of
-from schema.execution.coercion import Coercions
 from schema.execution.documents import ERRORS_MAX, Documents, Operation, Unsound
 from schema.execution.limits import OperationLimits
 from schema.execution.lists import ListExecutor
@@ -77,7 +77,6 @@ class Runner:
         self._documents = Documents(schema, self._limits, is_schema_told=is_schema_told)
         self._is_schema_told = is_schema_told
         self._writing: set[asyncio.Future[Answered]] = set()
-        self._coercions = Coercions()
         self._onces = Onces()
         self._lately: OrderedDict[Hashable, asyncio.Future[Answered]] = OrderedDict()
 
@@ -163,12 +162,17 @@ class Runner:
         if self._lately.get(key) is made:
             del self._lately[key]
 
-    async def _told_of(
+    def _told_of(
         self, asked: Asked, operation: Operation, variables: VariableValues, cost: int, caller: Caller
-    ) -> Answered:
+    ) -> Awaitable[Answered]:
         """The answer to an operation, and beside it what else was asked of it."""
         if not (asked.wants_cost or asked.wants_plan or operation.is_mutation):
-            return await self._executed(operation, variables, caller, None)
+            return self._executed(operation, variables, caller, None)
+        return self._told_more(asked, operation, variables, cost, caller)
+
+    async def _told_more(
+        self, asked: Asked, operation: Operation, variables: VariableValues, cost: int, caller: Caller
+    ) -> Answered:
         ways = Ways(self._schema, operation, variables) if asked.wants_plan and self._shows_plans else None
         answer = await self._answered(asked, operation, variables, caller, ways)
         if ways is None and not asked.wants_cost:
@@ -222,7 +226,8 @@ class Runner:
             if not asked.query:
                 # No query is remembered for who sends its hash alone; who is told so sends it whole.
                 raise Refusal(Code.PERSISTED_QUERY_NOT_FOUND, "PersistedQueryNotFound")
-            operation = await self._documents.operation(asked.query, asked.operation_name)
+            of = asked.query, asked.operation_name
+            operation = self._documents.known(*of) or await self._documents.operation(*of)
             request = at_hand()
             request.name, request.type = operation.name, operation.node.operation.value
             if operation.is_mutation and not mutations:
@@ -233,7 +238,8 @@ class Runner:
             if self._rates is not None:
                 self._rates.charge(caller, cost)
             items = operation.price.items(asked.variables)
-            return operation, await apart(items, lambda: self._variables(operation, asked.variables)), cost
+            variables = partial(self._variables, operation, asked.variables)
+            return operation, await apart(items, variables) if items else variables(), cost
         except Unsound as unsound:
             return _refused(unsound.code, [_told(error, unsound.code) for error in unsound.errors])
         except Refusal as refusal:
@@ -244,11 +250,9 @@ class Runner:
     def _variables(self, operation: Operation, raw: dict[str, Any]) -> VariableValues:
         sources: dict[str, VariableValueSource] = {}
         coerced: dict[str, Any] = {}
-        for signature in operation.signatures:
+        for signature, coerce in operation.inputs:
             name = signature.name
-            if name not in raw:
-                return self._variables_slowly(operation, raw)
-            value = self._coercions.of(signature.type)(raw[name])
+            value = coerce(raw[name]) if name in raw else Undefined
             if value is Undefined:
                 return self._variables_slowly(operation, raw)
             sources[name] = VariableValueSource(signature, raw[name])
