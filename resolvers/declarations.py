@@ -4,7 +4,7 @@ The schema declares its fields with these; resolvers and loaders are made from t
 a whole document into statements reads the same declarations. A declaration holds no code of its own.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
@@ -86,6 +86,28 @@ class Keyed(NamedTuple):
     key: Callable[[Mapping[str, Any]], Key | None]
 
 
+class Kinds(NamedTuple):
+    """Where the objects of each kind stand, and what it takes to see one."""
+
+    stored: Mapping[Kind, tuple[Source, Scope]]
+    told: Mapping[Kind, Callable[[Any, int], Awaitable[Any]]]
+    """Those that stand in no source: who gives them, by the context and their number."""
+
+
+class Named(NamedTuple):
+    """The object of any kind whose id an argument gives, or one for each id of a list, in its order.
+
+    None for an id that is malformed, unknown, or of an object that doesn't exist for the caller.
+    """
+
+    argument: str
+    is_list: bool
+    of: Kinds
+
+    def __hash__(self) -> int:
+        return hash(self.argument)
+
+
 class Bound(NamedTuple):
     """What an argument of a connection binds its rows by."""
 
@@ -134,7 +156,7 @@ class AsOf(NamedTuple):
 AtHand: TypeAlias = Identity | Column | Derived | Coded | Lesser | Same | Part
 """What is known of the record alone."""
 
-Declaration: TypeAlias = AtHand | One | Several | Keyed | Pages | Latest | AsOf
+Declaration: TypeAlias = AtHand | One | Several | Keyed | Named | Pages | Latest | AsOf
 
 
 def key_of(declaration: Pages) -> tuple[Any, ...]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from app.domain.conditions import Comparison, Condition, Operator, Order, Window, conjoined
 from app.domain.currencies import CURRENCIES
-from app.domain.ids import id_text
+from app.domain.ids import id_text, parse_id
 from app.domain.records import Account
 from app.domain.refusals import Code, Refusal
 from app.store.sources import ENTRIES, Source
@@ -23,6 +23,7 @@ from resolvers.declarations import (
     Keyed,
     Latest,
     Lesser,
+    Named,
     One,
     Pages,
     Part,
@@ -43,6 +44,8 @@ def resolver_of(declaration: Declaration) -> Resolver:
             return _several(declaration)
         case Keyed():
             return _keyed(declaration)
+        case Named():
+            return _named(declaration)
         case Pages():
             return _pages(declaration)
         case Latest():
@@ -107,6 +110,30 @@ def _keyed(declaration: Keyed) -> Resolver:
             message = f"{key.said} is in several business units: {', '.join(units)}."
             raise Refusal(Code.BAD_REQUEST, message, businessUnits=units)
         return found[0] if found else None
+
+    return resolve
+
+
+def _named(declaration: Named) -> Resolver:
+    """One object, or several; in place of one that is refused stands why."""
+    stored, told = declaration.of
+
+    async def load(context: Context, text: str) -> Any:
+        named = parse_id(text)
+        if named is None:
+            return None
+        kind, number = named
+        if kind in told:
+            return await told[kind](context, number)
+        source, scope = stored[kind]
+        context.caller.must(scope)
+        return await load_record(context, source, number)
+
+    async def resolve(_root: Any, info: Info, **arguments: Any) -> Any:
+        given = arguments[declaration.argument]
+        if not declaration.is_list:
+            return await load(info.context, given)
+        return list(await asyncio.gather(*[load(info.context, each) for each in given], return_exceptions=True))
 
     return resolve
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from app.domain.conditions import EVERYTHING, AnyOf, Comparison, Condition, Operator, Order, conjoined
 from app.domain.currencies import CURRENCIES
+from app.domain.ids import parse_id
 from app.domain.refusals import Code, Refusal
 from app.store.answers import Asked
 from app.store.dialects import Dialect
@@ -21,6 +22,8 @@ from app.store.pieces import (
     Found,
     Identified,
     Latest,
+    Named,
+    NamedForm,
     Object,
     Page,
     Part,
@@ -38,6 +41,7 @@ from app.store.pieces import (
 from app.store.reads import named_accounts, narrowed
 from app.store.sources import ENTRIES, Source
 from app.store.written import DIGEST, PARENT, ROOTS, SPLICE, site_name
+from resolvers import declarations as d
 from resolvers.context import Context
 from resolvers.declarations import AsOf, Keyed, Pages
 from resolvers.pages import ROOT, digest_of, window_of
@@ -55,6 +59,7 @@ __all__ = [
     "Given",
     "Identified",
     "Latest",
+    "Named",
     "Object",
     "Page",
     "Part",
@@ -65,6 +70,7 @@ __all__ = [
     "SiteDeclaration",
     "Spliced",
     "Totals",
+    "Unstored",
     "Value",
     "answer",
     "given_at",
@@ -72,8 +78,12 @@ __all__ = [
     "tells_places",
 ]
 
-SiteDeclaration = Keyed | Pages | AsOf
+SiteDeclaration = Keyed | d.Named | Pages | AsOf
 """The declarations whose fields take arguments."""
+
+
+class Unstored(Exception):  # noqa: N818 - the field is resolved instead.
+    """What a field's arguments ask for stands in no source."""
 
 
 class Given(NamedTuple):
@@ -88,11 +98,13 @@ def given_at(
 ) -> Given:
     """The form and the values of a field's arguments; `tells_places` says whether cursors are asked for.
 
-    Raises the Refusal that the field's resolver would.
+    Raises the Refusal that the field's resolver would, and Unstored where its resolver is to be asked.
     """
     match declaration:
         case Keyed():
             return _keyed(site, declaration, arguments, context.store.dialect)
+        case d.Named():
+            return _ids(site, declaration, arguments, context)
         case Pages():
             return _page(site, declaration, arguments, context, tells_places=tells_places)
         case AsOf():
@@ -121,6 +133,21 @@ def _key_form(dialect: Dialect, source: Source, field: str | None, *, has_unit: 
     if has_unit:
         parts.append(Comparison("business_unit", Operator.EQ, ""))
     return taken_apart(dialect, source, conjoined(parts) if parts else AnyOf(()), [])
+
+
+def _ids(site: int, declaration: d.Named, arguments: Mapping[str, Any], context: Context) -> Given:
+    given = arguments[declaration.argument]
+    named = [parse_id(text) or (None, 0) for text in (given if declaration.is_list else [given])]
+    kinds = sorted({kind for kind, _ in named if kind is not None})
+    for kind in kinds:
+        if kind in declaration.of.told:
+            raise Unstored
+        context.caller.must(declaration.of.stored[kind][1])
+    numbers = [number for _, number in named]
+    if not declaration.is_list:
+        return Given(NamedForm(tuple(kinds)), _named(site, numbers if kinds else []))
+    places = [-1 if kind is None else kinds.index(kind) for kind, _ in named]
+    return Given(NamedForm(tuple(kinds)), _named(site, [numbers, places]))
 
 
 def _page(

@@ -60,8 +60,8 @@ _EVENT_ARGUMENTS: dict[str, Any] = {
 
 @strawberry.type
 class Query:
-    node: Node | None = answered(of_nodes.node, id=strawberry.ID)
-    nodes: list[Node | None] = answered(of_nodes.nodes, costs=[said("ids")], ids=list[strawberry.ID])
+    node: Node | None = stored(of_nodes.NODE, id=strawberry.ID)
+    nodes: list[Node | None] = stored(of_nodes.NODES, costs=[said("ids")], ids=list[strawberry.ID])
     viewer: Viewer = answered(of_gateway.viewer, "Who is asking: the caller's subject, scopes and business units.")
     account: Account | None = stored(of_accounts.ACCOUNT, id=strawberry.ID)
     account_by_identifier: Account | None = stored(of_accounts.ACCOUNT_BY_IDENTIFIER, identifier=AccountIdentifier)

@@ -4,7 +4,7 @@ A tree holds no values. Where something was given (a page's window, a key), a pi
 and values come apart; so one tree, with the forms of its sites, is one statement, however often it is asked.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import Enum
 from typing import Any, NamedTuple, TypeAlias
 
@@ -137,6 +137,16 @@ class Found(NamedTuple):
     object: Object
 
 
+class Named(NamedTuple):
+    """The record that an id names, or one for each of several ids in their order; the site says of which kinds they
+    are, null is what no record has.
+    """
+
+    site: int
+    kinds: Mapping[str, tuple[Source, Object]]
+    is_list: bool
+
+
 Piece: TypeAlias = (
     Constant
     | Value
@@ -150,6 +160,7 @@ Piece: TypeAlias = (
     | Before
     | Page
     | Found
+    | Named
     | Cursor
 )
 
@@ -174,7 +185,13 @@ class BeforeForm(NamedTuple):
     has_type: bool
 
 
-SiteForm: TypeAlias = WindowForm | BeforeForm | Form
+class NamedForm(NamedTuple):
+    """The form of ids; its values are their numbers, of a list also the places of their kinds in this form."""
+
+    kinds: tuple[str, ...]
+
+
+SiteForm: TypeAlias = WindowForm | BeforeForm | NamedForm | Form
 
 
 class UnitsForm(Enum):

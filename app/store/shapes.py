@@ -125,6 +125,25 @@ def related(of: Language, source: Source, units: UnitsForm, needs: NEEDS, *, is_
     return template(of, func.coalesce(statement.scalar_subquery(), missing))
 
 
+GIVEN = "given_"
+"""What the ids of a list are called."""
+
+
+@lru_cache(maxsize=SHAPES_MAX)
+def named(of: Language, kinds: int) -> Template:
+    """What ids of some kinds name, in their order: each kind's records are made by themselves."""
+    numbers, places = (of.dialect.items(value(what, Numbers)) for what in range(2))
+    given = select(numbers.c.number, places.c.number.label("kind"), numbers.c.place).select_from(
+        numbers.join(places, places.c.place == numbers.c.place)
+    )
+    ids = given.subquery(f"{GIVEN}$")
+    made = [(ids.c.kind == literal_column(str(kind), NUMBER), hole(f"made{kind}")) for kind in range(kinds)]
+    piece = case(*made, else_=constant("null")) if made else constant("null")
+    return template(
+        of, _array(of, select(piece.label("piece")).select_from(ids).order_by(ids.c.place).limit(only(_ALL)))
+    )
+
+
 def _array(of: Language, each: Select[Any]) -> ColumnElement[str]:
     """The pieces of a statement's rows, in its order, as an array."""
     pieces = each.subquery("pieces_$")

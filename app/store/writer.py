@@ -25,6 +25,8 @@ from app.store.pieces import (
     Found,
     Identified,
     Latest,
+    Named,
+    NamedForm,
     Object,
     Page,
     Part,
@@ -40,7 +42,7 @@ from app.store.pieces import (
     WindowForm,
     columns_of,
 )
-from app.store.shapes import NEEDS, ROW, SUM, TOLD, TOTAL
+from app.store.shapes import GIVEN, NEEDS, ROW, SUM, TOLD, TOTAL
 from app.store.sources import ENTRIES, Source
 from app.store.templates import NUMBERED, OTHERS, Language, Process, Template, parameter, placed
 from app.store.windows import Walk
@@ -113,6 +115,8 @@ class Writer:
                 return _quoted(text)
             case Found():
                 return self._found(root)
+            case Named():
+                return self._named(root)
             case Page():
                 return self._page(root, None)
             case _:
@@ -160,11 +164,28 @@ class Writer:
         texts = {"made": made, "condition": self.filled(narrowing.template, {}, number=number, site=piece.site)}
         return self.filled(shape, texts, number=number)
 
-    def _related(self, piece: Related, row: Row) -> str:
+    def _named(self, piece: Named) -> str:
+        form = self._sites[piece.site]
+        assert isinstance(form, NamedForm)
+        kinds = [piece.kinds[kind] for kind in form.kinds]
+        if not piece.is_list:
+            name = site_name(piece.site, 0)
+            self._processes[name] = None
+            return self._numbered(*kinds[0], parameter(name)) if kinds else _quoted("null")
         number = self.number()
-        made, needs = self._read(piece.source, number, piece.object)
-        shape = shapes.related(self.of, piece.source, self.units, needs, is_nullable=piece.is_nullable)
-        return self.filled(shape, {"made": made, "number_of": row.text(piece.by)}, number=number)
+        each = f'{GIVEN}{number}."number"'
+        made = {f"made{place}": self._numbered(*kind, each) for place, kind in enumerate(kinds)}
+        return self.filled(shapes.named(self.of, len(kinds)), made, number=number, site=piece.site)
+
+    def _related(self, piece: Related, row: Row) -> str:
+        return self._numbered(piece.source, piece.object, row.text(piece.by), is_nullable=piece.is_nullable)
+
+    def _numbered(self, source: Source, each: Object, number_of: str, *, is_nullable: bool = True) -> str:
+        """What is made of the record with a number."""
+        number = self.number()
+        made, needs = self._read(source, number, each)
+        shape = shapes.related(self.of, source, self.units, needs, is_nullable=is_nullable)
+        return self.filled(shape, {"made": made, "number_of": number_of}, number=number)
 
     def _several(self, piece: Several, row: Row) -> str:
         number = self.number()

@@ -31,6 +31,7 @@ from resolvers.context import Context
 from schema.execution.documents import Operation, Planned
 from schema.execution.selections import TYPENAME, Arguments, Selected, Selections
 from schema.execution.shown import Show, shown
+from schema.fields import declaration_of
 
 _OF_THE_SCHEMA = frozenset({"__schema", "__type"})
 
@@ -53,6 +54,10 @@ class Stored(NamedTuple):
     key: str
     selected: Selected
     place: int
+
+    def is_told(self, text: bytes) -> bool:
+        """Whether a text may stand for it: null does where it may be null."""
+        return self.selected.is_nullable or text != b"null"
 
 
 class Direct(NamedTuple):
@@ -149,7 +154,11 @@ class Plan:
         return operation._replace(node=rest)
 
     def _direct(self, selected: Selected) -> Show | None:
-        if selected.field is None or not selected.is_nullable or isinstance(selected.declaration, d.Keyed | d.Pages):
+        if (
+            selected.field is None
+            or not selected.is_nullable
+            or isinstance(selected.declaration, d.Keyed | d.Named | d.Pages)
+        ):
             return None
         return shown(self._selections, selected)
 
@@ -162,6 +171,8 @@ class Plan:
                     self.scopes.add(scope)
                     site = self._site(declaration, selected)
                     return p.Found(source, site, self._object(selected, source))
+                case d.Named() as declaration:
+                    return self._named(declaration, selected)
                 case d.Pages() as declaration if selected.is_nullable:
                     return self._page(declaration, selected)
         except _Unplanned:
@@ -169,15 +180,29 @@ class Plan:
             self.scopes, self._reads = marks[2], marks[3]
         return None
 
+    def _named(self, declaration: d.Named, selected: Selected) -> p.Named:
+        site = self._site(declaration, selected)
+        kinds: dict[str, tuple[Any, p.Object]] = {}
+        for type_ in self._selections.kinds(selected):
+            identity = declaration_of(type_.fields["id"])
+            assert isinstance(identity, d.Identity)
+            if identity.kind in declaration.of.stored:
+                source, _ = declaration.of.stored[identity.kind]
+                kinds[identity.kind] = source, self._row(self._selections.of_type(selected, type_), source)
+        return p.Named(site, kinds, declaration.is_list)
+
     def _site(self, declaration: p.SiteDeclaration, selected: Selected) -> int:
         self.sites.append(Site(declaration, selected.arguments(), tells_places=True))
         return len(self.sites) - 1
 
     def _object(self, selected: Selected, source: Any) -> p.Object:
+        _, inner = self._of(selected)
+        return self._row(inner, source)
+
+    def _row(self, inner: Sequence[Selected], source: Any) -> p.Object:
         self._reads += 1
         if self._reads > PIECES_MAX:
             raise _Unplanned
-        _, inner = self._of(selected)
         return p.Object(tuple((each.key, self._piece(each, source)) for each in inner))
 
     def _of(self, selected: Selected) -> tuple[GraphQLObjectType, list[Selected]]:

@@ -26,6 +26,7 @@ from app.web.operations import Answered, Asked, OutcomeUnknown
 from app.web.running import REQUEST_SECONDS
 from resolvers.context import Context
 from resolvers.once import Onces
+from resolvers.plans import Unstored
 from resolvers.plans import answer as answer_of
 from schema.execution.documents import ERRORS_MAX, Documents, Operation, Unsound
 from schema.execution.limits import OperationLimits
@@ -342,6 +343,8 @@ class Runner:
         texts = await _stored(plan, variables, context, errors)
         if texts is None:
             return None
+        if errors and any(isinstance(root, Stored) and not root.is_told(texts[root.place]) for root in plan.roots):
+            return _answered(b"null", errors, is_nothing=True)
         rest: Mapping[str, Any] = {}
         if plan.resolved is not None:
             data, told = await self._resolved(plan.resolved, variables, context, None, is_still=plan.is_still)
@@ -371,7 +374,7 @@ async def _stored(
         return None
     try:
         given = plan.given(variables, context)
-    except (Refusal, GraphQLError):
+    except (Refusal, GraphQLError, Unstored):
         return None
     try:
         found = await answer_of(context, plan.asked, given)

@@ -1,9 +1,10 @@
 """What an operation selects of each type, and what of it is declared."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from graphql import (
+    GraphQLAbstractType,
     GraphQLField,
     GraphQLInputObjectType,
     GraphQLInputType,
@@ -81,8 +82,14 @@ class Selections:
     def of(self, selected: Selected) -> tuple[GraphQLObjectType, list[Selected]] | None:
         """The type that a field gives, and what is selected of it; None where the type is not known before."""
         type_ = get_named_type(selected.type)
-        if not isinstance(type_, GraphQLObjectType):
-            return None
+        return (type_, self.of_type(selected, type_)) if isinstance(type_, GraphQLObjectType) else None
+
+    def kinds(self, selected: Selected) -> Sequence[GraphQLObjectType]:
+        """The types of which one is what a field gives."""
+        return self._schema.get_possible_types(cast("GraphQLAbstractType", get_named_type(selected.type)))
+
+    def of_type(self, selected: Selected, type_: GraphQLObjectType) -> list[Selected]:
+        """What is selected of a field where it gives an object of a type."""
         key = type_.name, *[id(each.node) for each in selected.details]
         known = self._known.get(key)
         if known is None:
@@ -95,7 +102,7 @@ class Selections:
                 selected.details,
             )
             known = self._known[key] = list(_selected(type_, collected.grouped_field_set))
-        return type_, known
+        return known
 
 
 def _selected(type_: GraphQLObjectType, grouped: Mapping[str, FieldDetailsList]) -> Iterator[Selected]:

@@ -33,7 +33,9 @@ DAYS = ["2026-02-20", "2026-02-27"]
 ZONES = ["UTC", "Europe/Oslo", "Nowhere/Else"]
 UUIDS = ["00000000-0000-0000-0000-000000000001"]
 IDS = [
-    f"{kind}_{number}" for kind in ("account", "balance", "contractor", "division", "event") for number in (1, 3, 99)
+    *(f"{kind}_{number}" for kind in ("account", "balance", "contractor", "division") for number in (1, 3, 9, 99)),
+    *("contact_2", "invoice_template_1", "history_config_1", "history_entry_1", "closing_1", "webhook_1", "event_3"),
+    *("account_0", "nonsense"),
 ]
 
 

@@ -4,16 +4,19 @@ import json
 import random
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from graphql import GraphQLInterfaceType
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app import demo
 from app.deliveries.webhooks import WebhookSender
 from app.dispatch import Dispatcher
+from app.domain import ids
 from app.domain.callers import LOCAL, Caller, Scope
+from app.domain.refusals import Code, Refusal
 from app.runner import Runner as Clockwork
 from app.web.operations import Asked
 from resolvers.context import Context
@@ -185,6 +188,13 @@ SHAPES = {
     "as of": '{ accounts(first: 3) { nodes { balanceAsOf(before: "2026-02-25T00:00:00Z") { amount } } } }',
     "latest of each kind": "{ accounts(first: 3) { nodes { currentBalances { amount balanceType } } } }",
     "contacts": "{ accounts(first: 9) { nodes { sendInvoicesTo { email } sendBalanceNotificationsTo { id } } } }",
+    "a node": '{ node(id: "account_2") { __typename id ... on Account { name currency { name } } } }',
+    "a node that is nobody's": '{ node(id: "account_0") { id } }',
+    "nodes": """{ nodes(ids: ["contractor_1", "account_3", "nonsense", "account_3", "balance_9", "account_99"]) { id
+      ... on Account { name currency { name } balances(first: 2) { nodes { amount account { id } } } }
+      ... on Contractor { name } } }""",
+    "nodes of one kind": '{ nodes(ids: ["balance_12", "balance_9"]) { ... on Balance { amount account { id } } } }',
+    "no nodes": '{ a: nodes(ids: []) { id } b: nodes(ids: ["", "x"]) { id } }',
     "entries": "{ balances(last: 3) { nodes { amount account { division { code } } } pageInfo { startCursor } } }",
 }
 
@@ -218,8 +228,6 @@ async def test_what_a_plan_cannot_carry_is_resolved_beside_it(both: Both) -> Non
 async def test_a_fault_of_a_statement_is_told_and_the_rest_is_answered(
     both: Both, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from app.domain.refusals import Code, Refusal  # noqa: PLC0415 - used here alone.
-
     async def refuses(*_arguments: Any, **_more: Any) -> Any:
         raise Refusal(Code.TIMEOUT, "The question took too long.")
 
@@ -229,6 +237,40 @@ async def test_a_fault_of_a_statement_is_told_and_the_rest_is_answered(
     assert [(error["path"], error["extensions"]["code"]) for error in answer["errors"]] == [(["a"], "TIMEOUT")]
     assert answer["data"]["a"] is None
     assert len(answer["data"]["currencies"]) > 100
+
+
+KINDS = [kind.value for kind in ids.Kind]
+NODE = cast("GraphQLInterfaceType", schema.type_map["Node"])
+
+
+@pytest.mark.parametrize("caller", CALLERS)
+async def test_an_object_of_each_kind_is_found_by_its_id(both: Both, caller: Caller) -> None:
+    listed = Asked("{ balances(last: 1) { nodes { id } } }", {}, None, {})
+    (balance,) = json.loads((await both.planned(listed, LOCAL, mutations=False)).body)["data"]["balances"]["nodes"]
+    named = json.dumps([balance["id"], *[f"{kind}_{number}" for number in (1, 2) for kind in KINDS]])
+    every = [f'{kind}: node(id: "{kind}_1") {{ __typename id }}' for kind in KINDS]
+    told = set()
+    for text in (f"{{ nodes(ids: {named}) {{ __typename id }} }}", *(f"{{ {each} }}" for each in every)):
+        planned, resolved = await both.answers(Document(text, {}), caller)
+        assert planned == resolved
+        told |= {each["__typename"] for each in _objects_in(json.loads(planned["data"]))}
+    assert caller is not LOCAL or told == {each.name for each in schema.get_possible_types(NODE)}
+
+
+def _objects_in(data: Any) -> Iterator[dict[str, Any]]:
+    for value in data.values():
+        yield from [each for each in (value if isinstance(value, list) else [value]) if each is not None]
+
+
+async def test_one_of_what_is_never_null_leaves_nothing(both: Both, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuses(*_arguments: Any, **_more: Any) -> Any:
+        raise Refusal(Code.TIMEOUT, "The question took too long.")
+
+    monkeypatch.setattr(both.gateway.store, "answer", refuses)
+    asked = Asked('{ nodes(ids: ["account_1"]) { id } viewer { subject } }', {}, None, {})
+    answer = json.loads((await both.planned(asked, LOCAL, mutations=False)).body)
+    assert answer["data"] is None
+    assert [(error["path"], error["extensions"]["code"]) for error in answer["errors"]] == [(["nodes"], "TIMEOUT")]
 
 
 async def test_an_instant_at_the_calendars_edge_is_told_like_any_other(both: Both) -> None:
