@@ -11,13 +11,13 @@ from app.actions.create_account import create_account
 from app.actions.update_account import update_account
 from app.domain import series, zones
 from app.domain.callers import Scope
+from app.domain.currencies import CURRENCIES
 from app.domain.ids import Kind, number_of
-from app.domain.records import Account
 from app.domain.refusals import Code, Refusal, Violation
 from app.store.sources import ACCOUNTS
 from resolvers.context import Context, Info
-from resolvers.declarations import Key, Keyed
-from resolvers.fetch import currency_of, load_record
+from resolvers.declarations import Key, Keyed, Later
+from resolvers.fetch import load_record
 
 INPUT_NAMES = {
     "name": "name",
@@ -102,40 +102,57 @@ def _values(input: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @lru_cache(64)
-def _starts(
-    since: datetime, before: datetime, interval: series.Interval, zone: ZoneInfo, most: int
-) -> Sequence[datetime]:
+def _starts(since: datetime, before: datetime, interval: series.Interval, zone: ZoneInfo, most: int) -> series.Starts:
     """The first so many starts of a series' points; many accounts and clients ask for the same."""
-    return tuple(islice(series.starts(since, before, interval, zone), most))
+    return series.Starts.of(tuple(islice(series.starts(since, before, interval, zone), most)))
 
 
-async def balance_series(account: Account, info: Info, **arguments: Any) -> list[series.Point]:
-    """Points for a chart. Raises SERIES_TOO_LONG above the limit, BAD_REQUEST for an unknown zone or currency."""
-    context: Context = info.context
-    context.caller.must(Scope.BALANCES_READ)
-    name = account.timezone if arguments.get("timezone") is None else arguments["timezone"]
+def _starts_in(context: Context, arguments: Mapping[str, Any], name: str) -> series.Starts | Refusal:
     zone = zones.zone(name)
     if zone is None:
-        raise Refusal(Code.BAD_REQUEST, "timezone is not an IANA time zone.")
-    interval = series.Interval[arguments["interval"].name]
-    before: datetime = arguments["before"]
-    most = context.limits.series_points
+        return Refusal(Code.BAD_REQUEST, "timezone is not an IANA time zone.")
+    interval, most = series.Interval[arguments["interval"].name], context.limits.series_points
     try:
-        starts = _starts(arguments["from"], before, interval, zone, most + 1)
-    except OverflowError as error:
-        raise Refusal(Code.BAD_REQUEST, "from or before is at the calendar's end.") from error
-    if len(starts) > most:
-        raise Refusal(Code.SERIES_TOO_LONG, f"A series has at most {most} points.", limit=most)
-    if not starts:
-        return []
-    currency = currency_of(account, arguments)
+        starts = _starts(arguments["from"], arguments["before"], interval, zone, most + 1)
+    except OverflowError:
+        return Refusal(Code.BAD_REQUEST, "from or before is at the calendar's end.")
+    if len(starts.instants) > most:
+        return Refusal(Code.SERIES_TOO_LONG, f"A series has at most {most} points.", limit=most)
+    return starts
 
-    async def load(numbers: list[int]) -> list[list[series.Point]]:
-        async with context.store.reading(context.caller.units) as reads:
-            openings = await reads.openings(numbers, currency, starts[0])
-            amounts = await reads.amounts(numbers, currency, starts[0], before)
-        return [series.points(starts, openings.get(number), amounts.get(number, [])) for number in numbers]
 
-    question = ("series", currency, name, interval, arguments["from"], before)
-    answer: list[series.Point] = await context.loaders.of(question, load).load(account.id)
-    return answer
+async def _series(
+    context: Context, arguments: Mapping[str, Any], accounts: Sequence[tuple[str, ...]]
+) -> Sequence[Sequence[series.Point] | Refusal]:
+    """Points for a chart of each account, by its number and time zone.
+
+    SERIES_TOO_LONG above the limit, BAD_REQUEST for an unknown zone or currency.
+    """
+    given, currency = arguments.get("timezone"), arguments.get("currency")
+    names = {account: zone if given is None else given for account, zone in accounts}
+    by_zone = {name: _starts_in(context, arguments, name) for name in set(names.values())}
+    starts = {int(account): by_zone[name] for account, name in names.items()}
+    since = {
+        account: each.instants[0]
+        for account, each in starts.items()
+        if isinstance(each, series.Starts) and each.instants
+    }
+    if currency is not None and currency not in CURRENCIES:
+        refusal = Refusal(Code.BAD_REQUEST, "currency is not an active ISO 4217 code.")
+        starts = {account: refusal if account in since else each for account, each in starts.items()}
+        since = {}
+    moved = await context.store.movements(context.caller.units, since, arguments["before"], currency) if since else {}
+    return [_points(starts[int(account)], moved.get(int(account), series.STILL)) for account, _ in accounts]
+
+
+def _points(starts: series.Starts | Refusal, movement: series.Movement) -> Sequence[series.Point] | Refusal:
+    if isinstance(starts, Refusal):
+        return starts
+    return series.points(starts, movement) if starts.instants else []
+
+
+def _statement(context: Context, arguments: Mapping[str, Any]) -> str:
+    return context.store.movements_statement(context.caller.units, arguments.get("currency"))
+
+
+SERIES = Later("series", ("id", "timezone"), Scope.BALANCES_READ, _series, _statement)

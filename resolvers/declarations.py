@@ -4,7 +4,7 @@ The schema declares its fields with these; resolvers and loaders are made from t
 a whole document into statements reads the same declarations. A declaration holds no code of its own.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
@@ -153,10 +153,28 @@ class AsOf(NamedTuple):
     source: Source
 
 
+class Later(NamedTuple):
+    """What is told of a record by some of its columns, with another statement for many records at once.
+
+    load: by the context, the arguments and the columns' values of several records, what is told of each, or the
+    Refusal of one. The columns are numbers, or texts without a colon that JSON writes as they are.
+    statement: its SQL, by the context and the arguments.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    scope: Scope
+    load: Callable[[Any, Mapping[str, Any], Sequence[tuple[str, ...]]], Awaitable[Sequence[Any]]]
+    statement: Callable[[Any, Mapping[str, Any]], str]
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+
 AtHand: TypeAlias = Identity | Column | Derived | Coded | Lesser | Same | Part
 """What is known of the record alone."""
 
-Declaration: TypeAlias = AtHand | One | Several | Keyed | Named | Pages | Latest | AsOf
+Declaration: TypeAlias = AtHand | One | Several | Keyed | Named | Pages | Latest | AsOf | Later
 
 
 def key_of(declaration: Pages) -> tuple[Any, ...]:

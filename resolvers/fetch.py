@@ -21,6 +21,7 @@ from resolvers.declarations import (
     Derived,
     Identity,
     Keyed,
+    Later,
     Latest,
     Lesser,
     Named,
@@ -52,6 +53,8 @@ def resolver_of(declaration: Declaration) -> Resolver:
             return _latest(declaration)
         case AsOf():
             return _as_of(declaration)
+        case Later():
+            return _later(declaration)
         case _:
             read = reading_of(declaration)
             return lambda record, _info: read(record)
@@ -202,6 +205,22 @@ def _as_of(declaration: AsOf) -> Resolver:
             return [next(iter(found[number]), None) for number in numbers]
 
         return context.loaders.of(("as of", window), load).load(account.id)
+
+    return resolve
+
+
+def _later(declaration: Later) -> Resolver:
+    read = attrgetter(*declaration.columns)
+
+    async def resolve(record: Any, info: Info, **arguments: Any) -> Any:
+        context: Context = info.context
+        context.caller.must(declaration.scope)
+
+        async def load(keys: list[tuple[str, ...]]) -> list[Any]:
+            return list(await declaration.load(context, arguments, keys))
+
+        question = (declaration.name, *sorted(arguments.items()))
+        return list(await context.loaders.of(question, load).load(tuple(map(str, read(record)))))
 
     return resolve
 

@@ -21,6 +21,7 @@ from app.store.pieces import (
     Facts,
     Found,
     Identified,
+    Later,
     Latest,
     Named,
     NamedForm,
@@ -40,13 +41,14 @@ from app.store.pieces import (
 )
 from app.store.reads import named_accounts, narrowed
 from app.store.sources import ENTRIES, Source
-from app.store.written import DIGEST, PARENT, ROOTS, SPLICE, site_name
+from app.store.written import DIGEST, LATER, PARENT, ROOTS, SPLICE, site_name
 from resolvers import declarations as d
 from resolvers.context import Context
 from resolvers.declarations import AsOf, Keyed, Pages
 from resolvers.pages import ROOT, digest_of, window_of
 
 __all__ = [
+    "LATER",
     "SPLICE",
     "Asked",
     "Before",
@@ -58,6 +60,7 @@ __all__ = [
     "Found",
     "Given",
     "Identified",
+    "Later",
     "Latest",
     "Named",
     "Object",

@@ -26,7 +26,7 @@ from resolvers.listings import (
 )
 from schema.balances import Balance, BalanceConnection, balance_pages
 from schema.costs import Cost, assumed
-from schema.fields import answered, column, stored
+from schema.fields import column, stored
 from schema.filters import ACCOUNT_FILTERS, ACCOUNT_ORDERS, AccountFilter, AccountOrder
 from schema.node import Node
 from schema.pages import (
@@ -116,8 +116,8 @@ class Account(Node):
         "One entry a business day with movement, as recorded at cycle closing; newest first.",
         **_HISTORY_ARGUMENTS,
     )
-    balance_series: list[BalancePoint] | None = answered(
-        resolve.balance_series,
+    balance_series: list[BalancePoint] | None = stored(
+        resolve.SERIES,
         "Open, low, high and close for each interval, for charts; intervals without an entry carry the last close.",
         costs=[assumed(366)],
         **_SERIES_ARGUMENTS,

@@ -1,14 +1,18 @@
 """Balance series: open, low, high and close for each calendar interval of a time zone."""
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import StrEnum
+from functools import partial
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from app.domain.columns import made_of
+from app.domain.columns import Columns
 from app.domain.cycles import closing_of
+from app.domain.moments import to_micros
+from app.domain.money import from_units
 
 _HOUR = timedelta(hours=1)
 _DAY = timedelta(days=1)
@@ -117,22 +121,46 @@ def _following(day: date, interval: Interval, step: int) -> date | None:
         return None
 
 
-def points(
-    starts: Sequence[datetime], opening: Decimal | None, amounts: Sequence[tuple[datetime, Decimal]]
-) -> list[Point]:
-    """The points of a series: `opening` is the balance as of the first start, `amounts` are later, oldest first."""
-    found: list[Point] = []
-    last = opening
-    index = 0
-    for start, end in zip(starts, [*starts[1:], None], strict=True):
-        first = index
-        while index < len(amounts) and (end is None or amounts[index][0] < end):
-            index += 1
-        if index == first:
-            found.append(made_of(Point, (start, last, last, last, last, 0)))
+class Starts(NamedTuple):
+    """The starts of a series' points, oldest first."""
+
+    instants: Sequence[datetime]
+    micros: Sequence[int]
+    """The same in microseconds since 1970."""
+
+    @classmethod
+    def of(cls, instants: Sequence[datetime]) -> "Starts":
+        return cls(instants, [to_micros(each) for each in instants])
+
+
+class Movement(NamedTuple):
+    """How a balance moved: what it was before, in ten-thousandths, and when it became what, oldest first."""
+
+    opening: int | None
+    moments: Sequence[int]
+    """In microseconds since 1970."""
+    amounts: Sequence[int]
+    """In ten-thousandths."""
+
+
+STILL = Movement(None, (), ())
+"""That of a balance without an entry."""
+
+
+def points(starts: Starts, movement: Movement) -> Columns[Point]:
+    """The points of a series: the movement's opening is the balance as of the first start, its entries are later."""
+    units, moments, amounts = movement
+    last = None if units is None else from_units(units)
+    seen: list[tuple[Decimal | None, Decimal | None, Decimal | None, Decimal | None, int]] = []
+    first = 0
+    for end in [*map(partial(bisect_left, moments), starts.micros[1:]), len(moments)]:
+        if end == first:
+            seen.append((last, last, last, last, 0))
             continue
-        own = [amount for _, amount in amounts[first:index]]
-        seen = own if last is None else [last, *own]
-        found.append(Point(start, last, min(seen), max(seen), own[-1], len(own)))
-        last = own[-1]
-    return found
+        own = amounts[first:end]
+        among = own if units is None else [units, *own]
+        units = own[-1]
+        opening, last = last, from_units(units)
+        seen.append((opening, from_units(min(among)), from_units(max(among)), last, len(own)))
+        first = end
+    return Columns(Point, [starts.instants, *zip(*seen, strict=True)])

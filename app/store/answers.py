@@ -3,13 +3,16 @@
 import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from weakref import ref
 
 from sqlalchemy.engine import Dialect as Driver
 
+from app.domain.series import Movement
 from app.store.dialects import Dialect
 from app.store.lanes import Compiled, Lanes
+from app.store.movements import moved, movements
 from app.store.pieces import (
     Piece,
     SiteForm,
@@ -93,6 +96,19 @@ class Answers:
         self.heard(statement.sql)
         (row,) = await self._lanes.rows(statement, values if names is None else {**values, UNITS: names})
         return [None if _MARK in text or BEYOND in text else text for text in row]
+
+    async def movements(
+        self, units: Units, since: Mapping[int, datetime], before: datetime, currency: str | None
+    ) -> Mapping[int, Movement]:
+        """See Store.movements."""
+        statement = self.moved(units, currency)
+        self.heard(statement.sql)
+        values = {"accounts": list(since), "since": list(since.values()), "before": before, "currency": currency}
+        return movements(await self._lanes.rows(statement, {**values, UNITS: units_form(units)[1]}))
+
+    def moved(self, units: Units, currency: str | None) -> Compiled:
+        """The statement that reads them."""
+        return moved(self._language, self._driver, units_form(units)[0], has_currency=currency is not None)
 
 
 _MARK = MARK.encode()

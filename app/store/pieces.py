@@ -40,6 +40,13 @@ class Spliced(NamedTuple):
     splice: int
 
 
+class Later(NamedTuple):
+    """A place where the gateway puts in what it asks for by another statement, by the values of some columns."""
+
+    columns: tuple[str, ...]
+    later: int
+
+
 class Difference(NamedTuple):
     """One amount less another."""
 
@@ -152,6 +159,7 @@ Piece: TypeAlias = (
     | Value
     | Identified
     | Spliced
+    | Later
     | Difference
     | Object
     | Related
@@ -227,6 +235,8 @@ def columns_of(piece: "Piece | Part") -> Iterator[str]:
             yield "currency"
         case Related(by=by) | Several(by=by):
             yield by
+        case Later(columns=columns):
+            yield from columns
         case Object(fields=fields):
             for _, inner in fields:
                 yield from columns_of(inner)

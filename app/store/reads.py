@@ -1,8 +1,6 @@
 """Readings of sources: look-ups, pages, counts and totals, all bounded to the caller's business units."""
 
 from collections.abc import Callable, Collection, Sequence
-from datetime import datetime
-from decimal import Decimal
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -15,7 +13,7 @@ from app.domain.records import CurrencyTotals
 from app.store.dialects import Dialect
 from app.store.narrowing import among, beyond, binding, condition_sql, place_values
 from app.store.sources import ENTRIES, Source, View, newest_of_kind
-from app.store.tables import balance_kinds, entries, positions, units
+from app.store.tables import balance_kinds, entries, units
 from app.store.types import Number, given_list
 
 Units = frozenset[str] | None
@@ -275,40 +273,6 @@ class Reads:
         where = and_(among(self._dialect, kinds.c.account_id, sorted(accounts)), self._visible(view))
         statement = select(kinds.c.account_id.label("key"), *_labelled(view)).select_from(joined).where(where)
         return await self._grouped(ENTRIES, statement.order_by(kinds.c.account_id, kinds.c.kind))
-
-    async def openings(self, accounts: Collection[int], currency: str, since: datetime) -> dict[int, Decimal]:
-        """The amount of each account's latest entry in a currency before an instant, where there is one."""
-        p, e = positions, entries
-        latest = (
-            select(e.c.amount)
-            .where(e.c.account_id == p.c.account_id, e.c.currency == currency, e.c.at < since)
-            .order_by(e.c.at.desc(), e.c.id.desc())
-            .limit(exactly(1))
-            .correlate(p)
-            .scalar_subquery()
-        )
-        seen = visible(self._dialect, p.c.unit_id, self._names)
-        where = and_(among(self._dialect, p.c.account_id, sorted(accounts)), seen)
-        rows = await self._connection.execute(select(p.c.account_id, latest).where(where))
-        return {account_id: amount for account_id, amount in rows if amount is not None}
-
-    async def amounts(
-        self, accounts: Collection[int], currency: str, since: datetime, before: datetime
-    ) -> dict[int, list[tuple[datetime, Decimal]]]:
-        """Moments and amounts of each account's entries in a currency, oldest first, of [since, before)."""
-        e = entries
-        where = and_(
-            among(self._dialect, e.c.account_id, sorted(accounts)),
-            e.c.currency == currency,
-            e.c.at >= since,
-            e.c.at < before,
-            visible(self._dialect, e.c.unit_id, self._names),
-        )
-        statement = select(e.c.account_id, e.c.at, e.c.amount).where(where).order_by(e.c.account_id, e.c.at, e.c.id)
-        found: dict[int, list[tuple[datetime, Decimal]]] = {}
-        for account_id, at, amount in await self._connection.execute(statement):
-            found.setdefault(account_id, []).append((at, amount))
-        return found
 
     async def units(self, names: Collection[str] | None = None) -> list[str]:
         """The business units that exist for the caller, by name; of these names alone, where some are given."""

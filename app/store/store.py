@@ -15,6 +15,7 @@ from app.domain.balances import NewEntry, Position, numbers_of
 from app.domain.columns import Columns, Later
 from app.domain.records import Entry
 from app.domain.refusals import Code, Refusal
+from app.domain.series import Movement
 from app.store.accounts import Accounts
 from app.store.answers import Answers, Asked, units_form
 from app.store.balances import Balances, recorded
@@ -199,6 +200,19 @@ class Store:
         None where the database can't write it, and it is to be asked for in the other way. Raises as `reading` does.
         """
         return self._answers.of(asked, units, forms, values)
+
+    async def movements(
+        self, units: Units, since: Mapping[int, datetime], before: datetime, currency: str | None
+    ) -> Mapping[int, Movement]:
+        """How balances of accounts moved before an instant, each since its own, in a currency or each in its own.
+
+        Of the accounts that exist for the caller. Raises as `reading` does.
+        """
+        return await self._answers.movements(units, since, before, currency)
+
+    def movements_statement(self, units: Units, currency: str | None) -> str:
+        """The SQL by which those are read, without values."""
+        return self._answers.moved(units, currency).sql
 
     def statement(self, asked: Asked, units: Units, forms: Sequence[SiteForm]) -> str:
         """The SQL by which that is answered, without values."""

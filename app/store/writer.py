@@ -24,6 +24,7 @@ from app.store.pieces import (
     Facts,
     Found,
     Identified,
+    Later,
     Latest,
     Named,
     NamedForm,
@@ -46,7 +47,7 @@ from app.store.shapes import GIVEN, NEEDS, ROW, SUM, TOLD, TOTAL
 from app.store.sources import ENTRIES, Source
 from app.store.templates import NUMBERED, OTHERS, Language, Process, Template, parameter, placed
 from app.store.windows import Walk
-from app.store.written import UNITS, difference, site_name, told
+from app.store.written import UNITS, difference, later, site_name, told
 
 
 class Row(NamedTuple):
@@ -212,7 +213,7 @@ class Writer:
 
     def piece(self, piece: "Piece | Part", row: Row) -> str:
         match piece:
-            case Value() | Spliced() | Identified() | Difference():
+            case Value() | Spliced() | Later() | Identified() | Difference():
                 return self._told(piece, row)
             case Related():
                 return self._related(piece, row)
@@ -229,7 +230,7 @@ class Writer:
             case _:
                 raise AssertionError(piece)
 
-    def _told(self, piece: Value | Spliced | Identified | Difference, row: Row) -> str:
+    def _told(self, piece: Value | Spliced | Later | Identified | Difference, row: Row) -> str:
         types = row.types
         match piece:
             case Value(column=column):
@@ -241,6 +242,9 @@ class Writer:
                 return template.filled(0, {"column": row.text(column), "splice": str(splice)})
             case Identified():
                 return told(self.of, piece, types["id"], is_nullable=False).filled(0, {"column": row.text("id")})
+            case Later(columns=columns, later=number):
+                texts = {f"column{place}": row.text(column) for place, column in enumerate(columns)}
+                return later(self.of, len(columns)).filled(0, {"later": str(number), **texts})
             case Difference(column=column, less=less):
                 template = difference(self.of, types[column], types[less])
                 return template.filled(0, {"amount": row.text(column), "less": row.text(less)})

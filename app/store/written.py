@@ -30,6 +30,8 @@ MARK = "\x01"
 """What no JSON text holds: the answer is to be made in the other way."""
 SPLICE = "\x02"
 """Begins and ends a place where something is put in: the splice's number, a colon, and the value."""
+LATER = "\x05"
+"""Begins and ends another one: its number, and after a colon each the values of its columns."""
 BEYOND = b'infinityZ"'
 """How PostgreSQL writes instants that it keeps as infinite; a text may hold it too, which costs time and no more."""
 
@@ -91,6 +93,15 @@ def constant(text: str) -> ColumnElement[str]:
 def told(of: Language, piece: Value | Spliced | Identified, type_: TypeEngine[Any], *, is_nullable: bool) -> Template:
     """A column as JSON, by its type."""
     return template(of, _told(of.dialect, piece, hole("column", type_), is_nullable=is_nullable))
+
+
+@lru_cache(maxsize=500)
+def later(of: Language, columns: int) -> Template:
+    """The place of what is asked for later, by so many columns."""
+    text = JsonText().add(f"{LATER}{HOLE}later{HOLE}")
+    for column in range(columns):
+        text.add(":").add(cast(hole(f"column{column}"), Text))
+    return template(of, text.add(LATER).whole())
 
 
 @lru_cache(maxsize=2_000)

@@ -7,7 +7,7 @@ it is resolved: at once, where what its resolver gives is all that is shown of i
 
 import re
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 from weakref import ref
 
@@ -48,16 +48,20 @@ class Site(NamedTuple):
     """Whether cursors are asked for."""
 
 
+class Postponed(NamedTuple):
+    """What another statement tells, inside what the database answers."""
+
+    declaration: d.Later
+    arguments: Arguments
+    show: Show
+
+
 class Stored(NamedTuple):
     """A root field that the database answers; its place among them."""
 
     key: str
     selected: Selected
     place: int
-
-    def is_told(self, text: bytes) -> bool:
-        """Whether a text may stand for it: null does where it may be null."""
-        return self.selected.is_nullable or text != b"null"
 
 
 class Direct(NamedTuple):
@@ -89,6 +93,7 @@ class Plan:
     def __init__(self, schema: GraphQLSchema, operation: Operation, variables: VariableValues) -> None:
         self._selections = Selections(schema, operation, variables)
         self._splices: list[Callable[[str], Any]] = []
+        self.postponed: list[Postponed] = []
         self._reads = 0
         self.is_given_up = False
         """Whether the database did not take its statement."""
@@ -102,7 +107,7 @@ class Plan:
                 self.roots.append(Stored(selected.key, selected, len(pieces)))
                 pieces.append(piece)
                 continue
-            show = self._direct(selected)
+            show = self._direct(selected, is_mutation=operation.is_mutation)
             if show is None:
                 self.roots.append(Resolved(selected.key, selected))
             else:
@@ -127,6 +132,18 @@ class Plan:
                     self._constant[number] = found
             given.append(found)
         return given
+
+    def postponed_in(self, texts: Iterable[bytes]) -> dict[int, dict[bytes, tuple[str, ...]]]:
+        """What is asked for by other statements: by its place in the plan, what stands for it, with its values."""
+        found: dict[int, dict[bytes, tuple[str, ...]]] = {}
+        for text in texts:
+            for match in _POSTPONED.finditer(text):
+                found.setdefault(int(match[1]), {})[match[0]] = tuple(match[2].decode().split(":"))
+        return found
+
+    def with_postponed(self, text: bytes, told: Mapping[bytes, bytes]) -> bytes:
+        """A text with what other statements tell."""
+        return _POSTPONED.sub(lambda match: told[match[0]], text) if _LATER in text else text
 
     def spliced(self, text: bytes) -> bytes:
         """A text of the database with what the gateway puts in."""
@@ -153,18 +170,16 @@ class Plan:
         )
         return operation._replace(node=rest)
 
-    def _direct(self, selected: Selected) -> Show | None:
-        if (
-            selected.field is None
-            or not selected.is_nullable
-            or isinstance(selected.declaration, d.Keyed | d.Named | d.Pages)
-        ):
+    def _direct(self, selected: Selected, *, is_mutation: bool) -> Show | None:
+        if selected.field is None or isinstance(selected.declaration, d.Keyed | d.Named | d.Pages):
+            return None
+        if is_mutation and not selected.is_nullable:
             return None
         return shown(self._selections, selected)
 
     def _stored(self, selected: Selected) -> p.Piece | None:
         """The piece of a root field; None where something of it does not come from the store."""
-        marks = len(self.sites), len(self._splices), set(self.scopes), self._reads
+        marks = len(self.sites), len(self._splices), set(self.scopes), self._reads, len(self.postponed)
         try:
             match selected.declaration:
                 case d.Keyed(source=source, scope=scope) as declaration if selected.is_nullable:
@@ -176,7 +191,7 @@ class Plan:
                 case d.Pages() as declaration if selected.is_nullable:
                     return self._page(declaration, selected)
         except _Unplanned:
-            del self.sites[marks[0] :], self._splices[marks[1] :]
+            del self.sites[marks[0] :], self._splices[marks[1] :], self.postponed[marks[4] :]
             self.scopes, self._reads = marks[2], marks[3]
         return None
 
@@ -243,8 +258,18 @@ class Plan:
                 return p.Before(self._site(declaration, selected), self._object(selected, entries))
             case d.Pages() as declaration:
                 return self._page(declaration, selected)
+            case d.Later() as declaration if selected.is_nullable:
+                return self._later(declaration, selected)
             case _:
                 return _typename(selected)
+
+    def _later(self, declaration: d.Later, selected: Selected) -> p.Later:
+        show = shown(self._selections, selected)
+        if show is None:
+            raise _Unplanned
+        self.scopes.add(declaration.scope)
+        self.postponed.append(Postponed(declaration, selected.arguments(), show))
+        return p.Later(declaration.columns, len(self.postponed) - 1)
 
     def _coded(self, selected: Selected, column: str) -> p.Object:
         """A currency: the store knows its code, the gateway the rest."""
@@ -342,6 +367,8 @@ def _enum_names(selected: Selected) -> tuple[tuple[Any, str], ...]:
 
 _SPLICE = p.SPLICE.encode()
 _SPLICED = re.compile(_SPLICE + rb"(\d+):([^" + _SPLICE + rb"]*)" + _SPLICE)
+_LATER = p.LATER.encode()
+_POSTPONED = re.compile(_LATER + rb"(\d+):([^" + _LATER + rb"]*)" + _LATER)
 
 PLANS_MAX = 16
 """Plans that are kept for one operation: as many ways as its @skip and @include may stand."""

@@ -343,8 +343,6 @@ class Runner:
         texts = await _stored(plan, variables, context, errors)
         if texts is None:
             return None
-        if errors and any(isinstance(root, Stored) and not root.is_told(texts[root.place]) for root in plan.roots):
-            return _answered(b"null", errors, is_nothing=True)
         rest: Mapping[str, Any] = {}
         if plan.resolved is not None:
             data, told = await self._resolved(plan.resolved, variables, context, None, is_still=plan.is_still)
@@ -355,12 +353,17 @@ class Runner:
         parts: list[tuple[str, bytes]] = []
         for root in plan.roots:
             match root:
-                case Stored(key=key):
-                    parts.append((key, texts[root.place]))
-                case Direct(key=key):
-                    parts.append((key, await _direct(root, variables, context, errors)))
+                case Stored(place=place):
+                    text = texts[place]
+                case Direct():
+                    text = await _direct(root, variables, context, errors)
                 case Resolved(key=key):
-                    parts.append((key, orjson.dumps(rest[key])))
+                    text = orjson.dumps(rest[key])
+            parts.append((root.key, text))
+        if errors and any(
+            text == b"null" and not root.selected.is_nullable for root, (_, text) in zip(plan.roots, parts, strict=True)
+        ):
+            return _answered(b"null", errors, is_nothing=True)
         return _answered(whole(parts), errors, is_nothing=all(text == b"null" for _, text in parts))
 
 
@@ -388,7 +391,36 @@ async def _stored(
         plan.is_given_up = True
         return None
     texts = [plan.spliced(text) for text in found if text is not None]
-    return texts if len(texts) == len(found) else None
+    if len(texts) != len(found):
+        return None
+    return await _postponed(plan, texts, variables, context) if plan.postponed else texts
+
+
+async def _postponed(
+    plan: Plan, texts: Sequence[bytes], variables: VariableValues, context: Context
+) -> Sequence[bytes] | None:
+    """The texts with what other statements tell; None where resolvers are to say what is wrong of which field."""
+    asked = plan.postponed_in(texts)
+
+    async def tell(place: int, places: Mapping[bytes, tuple[str, ...]]) -> Mapping[bytes, bytes]:
+        later = plan.postponed[place]
+        arguments = later.arguments.values(variables)
+        found = await later.declaration.load(context, arguments, list(places.values()))
+        refused = next((each for each in found if isinstance(each, Refusal)), None)
+        if refused is not None:
+            raise refused
+        show = later.show
+        size = sum([len(each) for each in found])
+        return await apart(
+            size, lambda: {key: orjson.dumps(show(each)) for key, each in zip(places, found, strict=True)}
+        )
+
+    try:
+        told = await asyncio.gather(*[tell(*each) for each in asked.items()])
+    except Exception:  # noqa: BLE001 - resolvers say what is wrong, and of which field.
+        return None
+    put = {key: text for each in told for key, text in each.items()}
+    return [plan.with_postponed(text, put) for text in texts]
 
 
 async def _direct(root: Direct, variables: VariableValues, context: Context, errors: list[dict[str, Any]]) -> bytes:

@@ -25,7 +25,9 @@ class Ways:
         self._planned = plan, context
 
     def told(self) -> dict[str, Any]:
-        """How each root field was answered, by its key; and the one statement, where there is one, without values."""
+        """How each root field was answered, by its key; the one statement, where there is one, without values; and
+        those that are asked by what it tells.
+        """
         if self._planned is None:
             fields = [{"field": root.key, "by": "graphql-core"} for root in self._selections.roots()]
             return {"fields": fields, "sql": None}
@@ -33,7 +35,12 @@ class Ways:
         sql = None
         if plan.asked is not None:
             sql = statement(context, plan.asked, plan.given(self._variables, context))
-        return {"fields": [{"field": root.key, "by": _by(root)} for root in plan.roots], "sql": sql}
+        told: dict[str, Any] = {"fields": [{"field": root.key, "by": _by(root)} for root in plan.roots], "sql": sql}
+        if plan.postponed:
+            told["later"] = [
+                each.declaration.statement(context, each.arguments.values(self._variables)) for each in plan.postponed
+            ]
+        return told
 
 
 def _by(root: Root) -> str:

@@ -20,8 +20,7 @@ ADD = """mutation { createBankAccountBalance(bankAccountId: "account_1", input:
   {amount: 7, timestamp: "2026-01-01T00:00:00Z", currency: {code: "EUR"}}) { balance { id } } }"""
 BY_WAY = {
     "answer": '{ account(id: "account_1") { balance } }',
-    "reading": """{ account(id: "account_1") { balanceSeries(from: "2026-02-20T00:00:00Z",
-      before: "2026-02-22T00:00:00Z", interval: DAY) { close } } }""",
+    "reading": "{ events(first: 1) { nodes { id } } }",
 }
 LONG = """WITH RECURSIVE n(x) AS (SELECT coalesce(begun(), 1) UNION ALL SELECT x + 1 FROM n WHERE x < 100000000000)
   SELECT max(x) FROM n"""

@@ -1,12 +1,18 @@
 """Lists that are shown at once are what the executor would make of them."""
 
+import json
 from typing import Any
 
 import pytest
 from graphql.execution.executor import Executor
 
 from app.domain import series
+from app.domain.callers import LOCAL, Caller
+from app.web.operations import Asked
+from resolvers.context import Context
+from schema import schema
 from schema.execution import lists
+from schema.execution.run import Runner
 from tests.asking import Gateway
 
 ADD = """mutation ($amount: Decimal!, $at: DateTime!) { createBankAccountBalance(
@@ -24,7 +30,7 @@ DOCUMENTS = (
 
 
 async def answers(gateway: Gateway, monkeypatch: pytest.MonkeyPatch, many: int, document: str) -> tuple[Any, int]:
-    """The answer where so many things are shown at once, and how many lists went the executor's way."""
+    """The answer of resolvers where so many things are shown at once, and how many lists went the executor's way."""
     went = 0
     complete = Executor.complete_iterable_value
 
@@ -36,7 +42,13 @@ async def answers(gateway: Gateway, monkeypatch: pytest.MonkeyPatch, many: int, 
     with monkeypatch.context() as patched:
         patched.setattr(lists, "MANY", many)
         patched.setattr(Executor, "complete_iterable_value", noting)
-        return (await gateway.ask(document)).body, went
+        resolved = Runner(schema, lambda caller: _context(gateway, caller), with_plans=False)
+        answered = await resolved(Asked(document, {}, None, {}), LOCAL, mutations=False)
+        return json.loads(answered.body), went
+
+
+def _context(gateway: Gateway, caller: Caller) -> Context:
+    return Context(caller, gateway.store, gateway.now, gateway.limits, gateway.feed)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
@@ -58,13 +70,14 @@ async def test_what_is_wrong_in_a_list_is_told_where_it_is(filled: Gateway, monk
     points = series.points
 
     def without_a_start(*given: Any) -> list[series.Point]:
-        made = points(*given)
+        made = list(points(*given))
         made[17] = made[17]._replace(start=None)  # type: ignore[arg-type]  # That is what is wrong.
         return made
 
     monkeypatch.setattr(series, "points", without_a_start)
     quick, _ = await answers(filled, monkeypatch, 16, DOCUMENTS[0])
     slow, _ = await answers(filled, monkeypatch, 10**9, DOCUMENTS[0])
-    (error,), (same,) = quick["errors"], slow["errors"]
-    assert error["path"] == same["path"] == ["account", "balanceSeries", 17, "start"]
-    assert quick["data"] == slow["data"] == {"account": {"balanceSeries": None}}
+    planned = (await filled.ask(DOCUMENTS[0])).body
+    paths = [each["path"] for answer in (quick, slow, planned) for each in answer["errors"]]
+    assert paths == 3 * [["account", "balanceSeries", 17, "start"]]
+    assert quick["data"] == slow["data"] == planned["data"] == {"account": {"balanceSeries": None}}

@@ -273,6 +273,72 @@ async def test_one_of_what_is_never_null_leaves_nothing(both: Both, monkeypatch:
     assert [(error["path"], error["extensions"]["code"]) for error in answer["errors"]] == [(["nodes"], "TIMEOUT")]
 
 
+FEBRUARY = 'from: "2026-02-01T00:00:00Z", before: "2026-03-01T00:00:00Z"'
+SERIES = {
+    "of one account": (
+        f'{{ account(id: "account_1") {{ id balanceSeries({FEBRUARY}, interval: DAY) {{ start close }} }} }}',
+        2,
+    ),
+    "of many accounts, twice": (
+        f"""{{ accounts(first: 9) {{ nodes {{ a: balanceSeries({FEBRUARY}, interval: DAY) {{ ...P }}
+          b: balanceSeries({FEBRUARY}, interval: WEEK, currency: "EUR", timezone: "Asia/Kathmandu") {{ ...P }} }} }} }}
+        fragment P on BalancePoint {{ __typename at: start open low high close entryCount }}""",
+        3,
+    ),
+    "behind a node": (
+        (
+            f'{{ nodes(ids: ["account_2", "account_2"]) {{ ... on Account {{ balanceSeries({FEBRUARY}, interval: HOUR) '
+            "{ open } } } }"
+        ),
+        2,
+    ),
+    "without an interval": (
+        (
+            '{ account(id: "account_1") { balanceSeries(from: "2026-02-02T00:00:00Z", before: "2026-02-01T00:00:00Z", '
+            'interval: DAY, currency: "XX") { start } } }'
+        ),
+        1,
+    ),
+    "from the calendar's first day": (
+        (
+            '{ accounts { nodes { balanceSeries(from: "0001-01-01T00:00:00Z", before: "0001-02-01T00:00:00Z", '
+            'interval: DAY, timezone: "UTC") { start open low close entryCount } } } }'
+        ),
+        2,
+    ),
+    "of nobody": (f'{{ account(id: "account_99") {{ balanceSeries({FEBRUARY}, interval: DAY) {{ start }} }} }}', 1),
+}
+
+
+@pytest.mark.parametrize("series", SERIES)
+async def test_series_take_one_statement_more(both: Both, series: str) -> None:
+    text, count = SERIES[series]
+    for caller in CALLERS[:3]:
+        planned, resolved = await both.answers(Document(text, {}), caller)
+        assert planned == resolved
+        with both.gateway.statements() as statements:
+            await both.planned(Asked(text, {}, None, {}), caller, mutations=False)
+        assert len(statements) == count or caller is not LOCAL
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (f'{FEBRUARY}, interval: DAY, timezone: "Nowhere/Else"', "BAD_REQUEST"),
+        (f'{FEBRUARY}, interval: DAY, currency: "XX"', "BAD_REQUEST"),
+        ('from: "2020-01-01T00:00:00Z", before: "2026-03-01T00:00:00Z", interval: HOUR', "SERIES_TOO_LONG"),
+        ('from: "9999-12-31T00:00:00Z", before: "9999-12-31T23:59:59Z", interval: MONTH', None),
+    ],
+)
+async def test_what_is_wrong_with_a_series_is_told_of_it(both: Both, arguments: str, code: str | None) -> None:
+    text = f'{{ account(id: "account_1") {{ name bad: balanceSeries({arguments}) {{ start }} }} }}'
+    planned, resolved = await both.answers(Document(text, {}), LOCAL)
+    assert planned == resolved
+    assert [(each["path"], each["extensions"]["code"]) for each in planned["errors"]] == (
+        [] if code is None else [(["account", "bad"], code)]
+    )
+
+
 async def test_an_instant_at_the_calendars_edge_is_told_like_any_other(both: Both) -> None:
     document = Document(
         '{ balances(filter: {timestamp: {before: "1000-01-01T00:00:00Z"}}) { nodes { timestamp amount } } }', {}

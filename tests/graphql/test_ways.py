@@ -12,8 +12,7 @@ from app.web.operations import Asked
 from tests.asking import NOW, Gateway, a_caller
 
 BOTH = """query ($id: ID!) { __typename a: account(id: $id) { name } limits { pageSize } b: accounts(first: 3) {
-  nodes { id } } c: account(id: "account_1") { balanceSeries(from: "2026-02-20T00:00:00Z",
-  before: "2026-02-22T00:00:00Z", interval: DAY) { close } } }"""
+  nodes { id } } c: events(first: 1) { nodes { id } } }"""
 CREATE = 'mutation { createDivision(input: {code: "next"}) { division { code } } }'
 
 
@@ -58,6 +57,16 @@ async def test_each_root_field_is_told_by_its_way(showing: Showing) -> None:
         ("b", "store"),
         ("c", "graphql-core"),
     ]
+
+
+async def test_statements_that_are_asked_by_what_another_tells_are_shown_too(showing: Showing, filled: Gateway) -> None:
+    heard: list[str] = []
+    filled.store.heard(heard.append)
+    document = """{ account(id: "account_1") { balanceSeries(from: "2026-02-20T00:00:00Z",
+      before: "2026-02-22T00:00:00Z", interval: DAY) { close } } }"""
+    plan = (await showing.extensions(document))["plan"]
+    assert _ways(plan) == {"account": "store"}
+    assert heard == [plan["sql"], *plan["later"]]
 
 
 async def test_the_statement_is_the_one_that_ran_and_holds_no_value(showing: Showing, filled: Gateway) -> None:
