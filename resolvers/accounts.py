@@ -15,6 +15,7 @@ from app.domain.currencies import CURRENCIES
 from app.domain.ids import Kind, number_of
 from app.domain.refusals import Code, Refusal, Violation
 from app.store.sources import ACCOUNTS
+from app.threads import apart
 from resolvers.context import Context, Info
 from resolvers.declarations import Key, Keyed, Later
 from resolvers.fetch import load_record
@@ -131,7 +132,7 @@ async def _series(
     given, currency = arguments.get("timezone"), arguments.get("currency")
     names = {account: zone if given is None else given for account, zone in accounts}
     by_zone = {name: _starts_in(context, arguments, name) for name in set(names.values())}
-    starts = {int(account): by_zone[name] for account, name in names.items()}
+    starts = {int(account): by_zone[name] for account, name in names.items()}  # As many as accounts, in their order.
     since = {
         account: each.instants[0]
         for account, each in starts.items()
@@ -142,7 +143,8 @@ async def _series(
         starts = {account: refusal if account in since else each for account, each in starts.items()}
         since = {}
     moved = await context.store.movements(context.caller.units, since, arguments["before"], currency) if since else {}
-    return [_points(starts[int(account)], moved.get(int(account), series.STILL)) for account, _ in accounts]
+    size = sum([len(each.instants) for each in starts.values() if isinstance(each, series.Starts)])
+    return await apart(size, lambda: [_points(starts[each], moved.get(each, series.STILL)) for each in starts])
 
 
 def _points(starts: series.Starts | Refusal, movement: series.Movement) -> Sequence[series.Point] | Refusal:

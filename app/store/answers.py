@@ -26,6 +26,7 @@ from app.store.written import (
     MARK,
     UNITS,
 )
+from app.threads import apart
 
 STATEMENTS_MAX = 64
 """Statements that are kept for one question; each page size makes one."""
@@ -33,6 +34,10 @@ CHARACTERS_MAX = 16_000_000
 """Of all statements that are kept; then the oldest one is made anew when it is asked for."""
 LARGE_READS = 20
 """Readings in a question whose statement is made in a thread, so that nobody else waits for that."""
+
+
+_ENTRY_CHARACTERS = 30
+"""What an entry of a movement takes, more or less."""
 
 
 class Asked:
@@ -104,7 +109,8 @@ class Answers:
         statement = self.moved(units, currency)
         self.heard(statement.sql)
         values = {"accounts": list(since), "since": list(since.values()), "before": before, "currency": currency}
-        return movements(await self._lanes.rows(statement, {**values, UNITS: units_form(units)[1]}))
+        rows = await self._lanes.rows(statement, {**values, UNITS: units_form(units)[1]})
+        return await apart(sum([len(later) for *_, later in rows]) // _ENTRY_CHARACTERS, lambda: movements(rows))
 
     def moved(self, units: Units, currency: str | None) -> Compiled:
         """The statement that reads them."""
