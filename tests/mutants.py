@@ -42,6 +42,7 @@ TOKENS = ("tests/web/test_auth.py",)
 PLACES = ("tests/store/test_places.py",)
 STARTS = ("tests/faults/test_starts.py",)
 POWER = ("tests/faults/test_power_fails.py",)
+SERIES = ("tests/graphql/test_balances.py", "tests/graphql/test_moments.py")
 RESTORES = ("tests/faults/test_restores.py", "-k", "never_taken")
 
 MUTANTS = (
@@ -118,12 +119,8 @@ MUTANTS = (
     Mutant(
         "a batch leaves positions that others lean on",
         "app/store/store.py",
-        """        finally:
-            standing.forget(accounts)
-""",
-        """        finally:
-            pass
-""",
+        "            standing.forget(accounts)\n            if not are_named:\n",
+        "            if not are_named:\n",
         BATCHES,
     ),
     Mutant(
@@ -384,7 +381,13 @@ MUTANTS = (
         "closing.at.astimezone(zone).replace(tzinfo=None) > after.astimezone(zone).replace(tzinfo=None):",
         CYCLES,
     ),
-    Mutant("a lost lease goes unnoticed", "app/store/closings.py", "c.c.fence == run.fence, ", "", CLOSINGS),
+    Mutant(
+        "a lost lease goes unnoticed",
+        "app/store/closings.py",
+        "c.c.fence == bindparam(",
+        "c.c.fence >= bindparam(",
+        CLOSINGS,
+    ),
     Mutant(
         "each attempt has an id of its own",
         "app/deliveries/webhooks.py",
@@ -518,6 +521,48 @@ MUTANTS = (
         "or not held or lost:",
         "or not held:",
         RESTORES,
+    ),
+    Mutant(
+        "an id is looked up whatever a token allows",
+        "resolvers/plans.py",
+        "        context.caller.must(declaration.of.stored[kind][1])\n",
+        "",
+        ("tests/graphql/test_plans.py", "tests/graphql/test_scopes.py"),
+    ),
+    Mutant(
+        "the objects of several ids change their places",
+        "app/store/shapes.py",
+        ".select_from(ids).order_by(ids.c.place)",
+        ".select_from(ids).order_by(ids.c.number)",
+        ("tests/graphql/test_plans.py",),
+    ),
+    Mutant(
+        "an entry at a series' first instant counts as before it",
+        "app/store/movements.py",
+        "where(own, e.c.at < since)",
+        "where(own, e.c.at <= since)",
+        SERIES,
+    ),
+    Mutant(
+        "entries of another currency are points of a series",
+        "app/store/movements.py",
+        'literal_column("p.currency", Letters)',
+        "e.c.currency",
+        SERIES,
+    ),
+    Mutant(
+        "a series forgets what was before an interval",
+        "app/domain/series.py",
+        "among = own if units is None else [units, *own]",
+        "among = own",
+        SERIES,
+    ),
+    Mutant(
+        "a small body keeps the last of two equal keys",
+        "app/web/bodies.py",
+        "return value if keys is not None and _is_whole(value, keys, raw) else _UNSURE",
+        "return value if keys is not None else _UNSURE",
+        ("tests/web/test_json.py",),
     ),
 )
 

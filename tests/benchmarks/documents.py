@@ -24,6 +24,7 @@ from graphql.execution.values import VariableValues, get_variable_values
 from app.domain.callers import LOCAL, Caller, Scope
 from app.domain.refusals import Refusal
 from app.store.answers import units_form
+from resolvers.plans import Unstored
 from schema import schema
 from schema.execution.documents import Documents
 from schema.execution.limits import OperationLimits, check_document
@@ -131,7 +132,7 @@ class First:
         self._documents = Documents(schema)
 
     def time(self, text: str, caller: Caller, given: Mapping[str, Any] = VARIABLES) -> None:
-        """Raises GraphQLError or Refusal where an argument is wrong: then no statement is made."""
+        """Raises GraphQLError, Refusal or Unstored where arguments are for resolvers: then no statement is made."""
         operation = self._documents._read(text).operations.popitem()[1]
         variables = get_variable_values(schema, operation.node.variable_definitions or (), dict(given))
         assert isinstance(variables, VariableValues)
@@ -161,7 +162,7 @@ def _by_chance(kind: str, first: First) -> None:
             started = time.process_time()
             first.time(document.text, ONE_UNIT, document.variables)
             ours = time.process_time() - started
-        except (GraphQLError, Refusal):
+        except (GraphQLError, Refusal, Unstored):
             continue
         started = time.process_time()
         validate(schema, parse(document.text))
