@@ -14,10 +14,8 @@ from app.store.pieces import UnitsForm
 from app.store.templates import TEXT, Language, parameter, placed, template, value
 from app.store.types import Instant, Letters, Listed, Number, Numbers
 from app.store.windows import visible
-from app.store.written import BEYOND, JsonText, constant, only
+from app.store.written import BEYOND, EVERY_ROW, JsonText, constant, only
 
-_ALL = 1_000_000_000
-"""A limit that keeps an ordered subquery ordered on SQLite, and limits nothing."""
 _FIRST = b"-62135596800000000"
 """The calendar's first instant in microseconds since 1970; an entry that is asked for has no later infinite one."""
 
@@ -42,7 +40,7 @@ def moved(of: Language, driver: Any, units: UnitsForm, *, has_currency: bool) ->
     opening = opening.order_by(e.c.at.desc(), e.c.id.desc()).limit(only(1))
     piece = JsonText().add(dialect.micros_text(e.c.at)).add(",").add(dialect.units_text(e.c.amount)).whole()
     later = select(piece.label("piece")).where(own, e.c.at >= since, e.c.at < value("before", e.c.at.type))
-    pieces = later.order_by(e.c.at, e.c.id).limit(only(_ALL)).subquery("pieces")
+    pieces = later.order_by(e.c.at, e.c.id).limit(only(EVERY_ROW)).subquery("pieces")
     gathered = select(dialect.gathered(literal_column('pieces."piece"', TEXT), ",")).select_from(pieces)
     whole = [func.coalesce(each.scalar_subquery(), constant("")) for each in (opening, gathered)]
     statement = select(p.c.account_id, *[dialect.as_bytes(each) for each in whole]).select_from(

@@ -35,12 +35,10 @@ from app.store.sources import ENTRIES, Source, View, newest_of_kind
 from app.store.templates import TEXT, Language, Template, hole, reading, template, value
 from app.store.types import Instant, Money, Number, Numbers
 from app.store.windows import EVERY, RowsOfPage, Values, Walk, columns_of, passed, there
-from app.store.written import DIGEST, MARK, NUMBER, PARENT, JsonText, constant, only
+from app.store.written import DIGEST, EVERY_ROW, MARK, NUMBER, PARENT, JsonText, constant, only
 
 SHAPES_MAX = 500
 """Parts of each kind that are kept; conditions come in any form that callers ask for."""
-_ALL = 1_000_000_000
-"""A limit that keeps an ordered subquery ordered on SQLite, and limits nothing."""
 
 NEEDS = frozenset[int]
 """Joins of a reading, by their places."""
@@ -140,7 +138,7 @@ def named(of: Language, kinds: int) -> Template:
     made = [(ids.c.kind == literal_column(str(kind), NUMBER), hole(f"made{kind}")) for kind in range(kinds)]
     piece = case(*made, else_=constant("null")) if made else constant("null")
     return template(
-        of, _array(of, select(piece.label("piece")).select_from(ids).order_by(ids.c.place).limit(only(_ALL)))
+        of, _array(of, select(piece.label("piece")).select_from(ids).order_by(ids.c.place).limit(only(EVERY_ROW)))
     )
 
 
@@ -161,7 +159,12 @@ def several(of: Language, source: Source, units: UnitsForm, needs: NEEDS) -> Tem
     listed = of.dialect.items(hole("numbers", Numbers))
     view = reading(source)
     on = and_(view.id == listed.c.number, *_there(of, units, view, is_narrowed=False))
-    each = select(_piece()).select_from(listed.join(view.joined(needs), on)).order_by(listed.c.place).limit(only(_ALL))
+    each = (
+        select(_piece())
+        .select_from(listed.join(view.joined(needs), on))
+        .order_by(listed.c.place)
+        .limit(only(EVERY_ROW))
+    )
     return template(of, _array(of, each))
 
 
@@ -173,7 +176,7 @@ def latest(of: Language, units: UnitsForm, needs: NEEDS) -> Template:
     view = reading(ENTRIES)
     tables = kinds.join(view.joined(needs), view.id == number)
     where = [kinds.c.account_id == hole("owner", Number), *_there(of, units, view, is_narrowed=False)]
-    each = select(_piece()).select_from(tables).where(*where).order_by(kinds.c.kind).limit(only(_ALL))
+    each = select(_piece()).select_from(tables).where(*where).order_by(kinds.c.kind).limit(only(EVERY_ROW))
     return template(of, _array(of, each))
 
 
@@ -304,7 +307,9 @@ def totals(of: Language, source: Source, link: str | None, units: UnitsForm, nar
         where.append(view.links[link] == hole("owner", Number))
     statement = _selected(view, narrows or NEEDS(), [each.label(name) for name, each in summed.items()], where)
     total = statement.group_by(currency).order_by(currency).subquery(f"{TOTAL}$")
-    return template(of, _array(of, select(_piece()).select_from(total).order_by(total.c.currency).limit(only(_ALL))))
+    return template(
+        of, _array(of, select(_piece()).select_from(total).order_by(total.c.currency).limit(only(EVERY_ROW)))
+    )
 
 
 @lru_cache(maxsize=8)

@@ -73,6 +73,9 @@ class JsonText(list[ColumnElement[str]]):
 
 NUMBER = Integer()
 
+EVERY_ROW = 1_000_000_000
+"""A limit that keeps an ordered subquery ordered on SQLite, and limits nothing."""
+
 
 def only(limit: int) -> ColumnElement[int]:
     """A limit that stands in the statement."""
