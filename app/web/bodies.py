@@ -3,7 +3,7 @@
 import asyncio
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, NoReturn
 from urllib.parse import unquote_to_bytes
@@ -259,14 +259,17 @@ def _keys_by_level(outer: Any, depth: int) -> int | None:
         dicts = [each for each in level if type(each) is dict]
         keys += sum(map(len, dicts))
         lists = level if not dicts else [each for each in level if type(each) is list]
-        inner = [*chain.from_iterable(map(dict.values, dicts)), *chain.from_iterable(lists)]
-        types = set(map(type, inner))
+        types = {*map(type, _within(dicts, lists))}
         if float in types:
             return None
         if types.isdisjoint(_CONTAINERS):
             return keys
-        level = [each for each in inner if type(each) in _CONTAINERS]
+        level = [each for each in _within(dicts, lists) if type(each) in _CONTAINERS]
     return None
+
+
+def _within(dicts: Sequence[Any], lists: Sequence[Any]) -> Iterator[Any]:
+    return chain(chain.from_iterable(map(dict.values, dicts)), chain.from_iterable(lists))
 
 
 def _is_whole(value: Any, keys: int, raw: bytes) -> bool:

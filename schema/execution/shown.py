@@ -5,6 +5,7 @@ as much as building its dictionaries.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from operator import attrgetter
 from typing import Any
 
@@ -83,15 +84,34 @@ def _many(selections: Selections, selected: Selected, type_: GraphQLOutputType) 
     if found is None:
         raise NotAtHand
     parts = [_column(selections, found[0], part) for part in found[1]]
-    keys = [part.key for part in found[1]]
+    all_of = _objects([part.key for part in found[1]])
 
     def show(records: Sequence[Any]) -> list[Any]:
         if not isinstance(records, Columns) and None in records:
             raise _MissingError(selected)
-        columns = [column(records) for column in parts]
-        return [dict(zip(keys, row, strict=True)) for row in zip(*columns, strict=True)]
+        return all_of(*[column(records) for column in parts])
 
     return show
+
+
+def _objects(keys: Sequence[str]) -> Callable[..., list[Any]]:
+    """How many objects with some keys are made of their columns. A batch makes thousands: few keys are written out."""
+    match keys:
+        case [a]:
+            return partial(_each_row, lambda p: {a: p})
+        case [a, b]:
+            return partial(_each_row, lambda p, q: {a: p, b: q})
+        case [a, b, c]:
+            return partial(_each_row, lambda p, q, r: {a: p, b: q, c: r})
+        case [a, b, c, d]:
+            return partial(_each_row, lambda p, q, r, s: {a: p, b: q, c: r, d: s})
+        case _:
+            return lambda *columns: [dict(zip(keys, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _each_row(make: Callable[..., Any], *columns: Sequence[Any]) -> list[Any]:
+    """What is made of the values of several columns, row by row."""
+    return list(map(make, *columns))
 
 
 def _column(selections: Selections, type_: GraphQLObjectType, selected: Selected) -> ShowAll:
