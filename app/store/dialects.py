@@ -102,6 +102,10 @@ class Dialect(Protocol):
         """A table of the numbers that a column lists: `number`, and its `place`."""
         ...
 
+    def side_by_side(self, listed: ColumnElement[Any], other: ColumnElement[Any]) -> FromClause:
+        """A table of two lists of the same length: `number`, `other`, and their `place`."""
+        ...
+
     def least(self, one: ColumnElement[Any], other: ColumnElement[Any]) -> ColumnElement[Any]:
         """The smaller of two numbers."""
         ...

@@ -26,11 +26,10 @@ def moved(of: Language, driver: Any, units: UnitsForm, *, has_currency: bool) ->
 
     Its values: `accounts`, `since` (one for each), `before`, and a `currency`, else each account's own counts.
     """
-    numbers, sinces = of.dialect.items(value("accounts", Numbers)), of.dialect.items(value("since", Listed(Instant())))
-    pairs = select(numbers.c.number.label("number"), sinces.c.number.label("since"))
-    asked = pairs.select_from(numbers.join(sinces, sinces.c.place == numbers.c.place)).subquery("asked")
+    given = of.dialect.side_by_side(value("accounts", Numbers), value("since", Listed(Instant())))
+    asked = select(given.c.number, given.c.other).subquery("asked")
     p, e = t.positions.alias("p"), t.entries.alias("e")
-    since = literal_column('asked."since"', e.c.at.type)
+    since = literal_column("asked.other", e.c.at.type)
     own = and_(
         e.c.account_id == literal_column("p.account_id", Number),
         e.c.currency == (value("currency", Letters) if has_currency else literal_column("p.currency", Letters)),

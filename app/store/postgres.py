@@ -161,6 +161,9 @@ class Postgres:
         numbers = func.unnest(listed).table_valued("number", with_ordinality="place")
         return numbers.render_derived()
 
+    def side_by_side(self, listed: ColumnElement[Any], other: ColumnElement[Any]) -> FromClause:
+        return func.unnest(listed, other).table_valued("number", "other", with_ordinality="place").render_derived()
+
     def least(self, one: ColumnElement[Any], other: ColumnElement[Any]) -> ColumnElement[Any]:
         return func.least(one, other)
 

@@ -130,12 +130,9 @@ GIVEN = "given_"
 @lru_cache(maxsize=SHAPES_MAX)
 def named(of: Language, kinds: int) -> Template:
     """What ids of some kinds name, in their order: each kind's records are made by themselves."""
-    numbers, places = (of.dialect.items(value(what, Numbers)) for what in range(2))
-    given = select(numbers.c.number, places.c.number.label("kind"), numbers.c.place).select_from(
-        numbers.join(places, places.c.place == numbers.c.place)
-    )
-    ids = given.subquery(f"{GIVEN}$")
-    made = [(ids.c.kind == literal_column(str(kind), NUMBER), hole(f"made{kind}")) for kind in range(kinds)]
+    given = of.dialect.side_by_side(value(0, Numbers), value(1, Numbers))
+    ids = select(given.c.number, given.c.other, given.c.place).subquery(f"{GIVEN}$")
+    made = [(ids.c.other == literal_column(str(kind), NUMBER), hole(f"made{kind}")) for kind in range(kinds)]
     piece = case(*made, else_=constant("null")) if made else constant("null")
     return template(
         of, _array(of, select(piece.label("piece")).select_from(ids).order_by(ids.c.place).limit(only(EVERY_ROW)))

@@ -41,6 +41,7 @@ from app.store.files import Place, database_file
 from app.store.lanes import SqliteLanes
 from app.store.opening import opened
 from app.store.types import Number
+from app.store.written import EVERY_ROW, only
 
 BUSY_SECONDS = 8
 """How long a writer waits for one of another process."""
@@ -165,6 +166,13 @@ class Sqlite:
     def items(self, listed: ColumnElement[Any]) -> FromClause:
         rows = func.json_each(listed).table_valued("value", "key")
         return select(rows.c.value.label("number"), rows.c.key.label("place")).subquery()
+
+    def side_by_side(self, listed: ColumnElement[Any], other: ColumnElement[Any]) -> FromClause:
+        numbers, rows = self.items(listed), func.json_each(other).table_valued("value", "key")
+        # Its limit keeps it a table of its own, which SQLite makes an index for; else each number looks at all others.
+        others = select(rows.c.value.label("other"), rows.c.key.label("place")).limit(only(EVERY_ROW)).subquery()
+        joined = numbers.join(others, others.c.place == numbers.c.place)
+        return select(numbers.c.number, others.c.other, numbers.c.place).select_from(joined).subquery()
 
     def least(self, one: ColumnElement[Any], other: ColumnElement[Any]) -> ColumnElement[Any]:
         return func.min(one, other)

@@ -273,6 +273,19 @@ async def test_one_of_what_is_never_null_leaves_nothing(both: Both, monkeypatch:
     assert [(error["path"], error["extensions"]["code"]) for error in answer["errors"]] == [(["nodes"], "TIMEOUT")]
 
 
+async def test_many_ids_are_not_compared_with_each_other(both: Both) -> None:
+    """On SQLite, which has no table of two lists, one list is looked into by an index that is made for it."""
+    if both.gateway.store.dialect.name != "sqlite":
+        return
+    for text in (SHAPES["nodes"], SERIES["of one account"][0]):
+        with both.gateway.statements() as statements:
+            await both.planned(Asked(text, {}, None, {}), LOCAL, mutations=False)
+        sql = statements[-1]
+        async with both.gateway.store.reading(None) as reads:
+            told = await reads._connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", (None,) * sql.count("?"))
+        assert any("USING AUTOMATIC" in detail and "(place=?)" in detail for *_, detail in told), sql
+
+
 FEBRUARY = 'from: "2026-02-01T00:00:00Z", before: "2026-03-01T00:00:00Z"'
 SERIES = {
     "of one account": (
