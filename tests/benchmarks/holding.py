@@ -29,7 +29,9 @@ RUNS = 5
 ACCOUNTS = 1_000
 LARGE = "{ " + " ".join(f'a{n}: account(id: "account_{n}") {{ {"name " * 88} }}' for n in range(20)) + " }"
 PAGE = "{ accounts(first: 1000) { nodes { id name balance currency { code name } currentBalance { id amount } } } }"
-SERIES = "{ accounts(first: 100) { nodes { name balances(first: 90) { nodes { amount timestamp } } } } }"
+PAGES = "{ accounts(first: 100) { nodes { name balances(first: 90) { nodes { amount timestamp } } } } }"
+SERIES = """{ accounts(first: 27) { nodes { balanceSeries(from: "2025-11-01T00:00:00Z", before: "2026-01-19T00:00:00Z",
+  interval: HOUR) { start open low high close entryCount } } } }"""
 
 
 class Turning:
@@ -107,7 +109,8 @@ async def measure(kind: str, gateway: Gateway) -> None:
         "a batch of 1,000": lambda: batch(1_000, next(runs)),
         "a batch of 10,000": lambda: batch(10_000, next(runs)),
         "a page of 1,000 accounts": lambda: {"query": PAGE},
-        "100 accounts of 90 balances": lambda: {"query": SERIES},
+        "100 accounts of 90 balances": lambda: {"query": PAGES},
+        "series of 27 accounts with 1,896 points each": lambda: {"query": SERIES},
         "a document of 2,000 tokens": lambda: {"query": LARGE + f"#{next(runs)}"},
         "the schema": lambda: {"query": get_introspection_query() + f"#{next(runs)}"},
         "6 MB of variables": lambda: {"query": "{ viewer { subject } }", "variables": {"x": ["x" * 600] * 10_000}},
