@@ -42,7 +42,7 @@ class Answer:
 class Gateway:
     """A gateway in this process, whose clock a test sets."""
 
-    def __init__(self, url: str, **limits: Any) -> None:
+    def __init__(self, url: str, *, with_plans: bool = True, **limits: Any) -> None:
         self.store = Store(url)
         self.feed = Feed(self.store)
         self.now = NOW
@@ -51,8 +51,11 @@ class Gateway:
             **{"page_size": 1000, "batch_items": 10_000, "series_points": 2000, "currency": "EUR", **limits},
             batch=rules,
         )
-        self._run = run = Runner(schema, lambda caller: Context(caller, self.store, self.now, self.limits, self.feed))
-
+        self._run = run = Runner(
+            schema,
+            lambda caller: Context(caller, self.store, self.now, self.limits, self.feed),
+            with_plans=with_plans,
+        )
         self.subscribe = run.subscribe
 
     async def ask(self, document: str, /, *, caller: Any = LOCAL, **variables: Any) -> Answer:

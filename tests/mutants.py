@@ -362,6 +362,13 @@ MUTANTS = (
         "resolvers/fetch.py",
         'Comparison("timestamp", Operator.LT, arguments["before"])',
         'Comparison("timestamp", Operator.LTE, arguments["before"])',
+        ("tests/graphql/test_plans.py",),
+    ),
+    Mutant(
+        "as of a moment is with that moment, where the database answers",
+        "app/store/shapes.py",
+        "at < bind(at.type),",
+        "at <= bind(at.type),",
         ("tests/graphql/test_balances.py", "tests/graphql/test_moments.py"),
     ),
     Mutant(

@@ -46,13 +46,13 @@ class Keys(Protocol):
 
 
 class OneKey:
-    """The configured key, whatever name a token gives it."""
+    """The configured key, whatever name a token gives it; whether it is good for an algorithm, whoever uses it looks."""
 
     def __init__(self, key: Key) -> None:
         self._key = key
 
     async def find(self, algorithm: str, name: str | None, now: float) -> Key | None:  # noqa: ARG002 - as every Keys.
-        return self._key if algorithm in self._key.algorithms else None
+        return self._key
 
 
 def key_from(text: str) -> Key:

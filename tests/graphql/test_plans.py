@@ -186,6 +186,7 @@ SHAPES = {
       b: balances(last: 2, orderBy: {field: AMOUNT}) { nodes { id } totalCount } } }""",
     "history": "{ accounts(first: 3) { nodes { balanceHistory(first: 2) { nodes { businessDate change } } } } }",
     "as of": '{ accounts(first: 3) { nodes { balanceAsOf(before: "2026-02-25T00:00:00Z") { amount } } } }',
+    "as of an entry's own moment": '{ accounts { nodes { balanceAsOf(before: "2026-02-26T00:00:00Z") { amount } } } }',
     "latest of each kind": "{ accounts(first: 3) { nodes { currentBalances { amount balanceType } } } }",
     "contacts": "{ accounts(first: 9) { nodes { sendInvoicesTo { email } sendBalanceNotificationsTo { id } } } }",
     "a node": '{ node(id: "account_2") { __typename id ... on Account { name currency { name } } } }',

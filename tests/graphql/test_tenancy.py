@@ -1,5 +1,6 @@
 """What a caller may not see does not exist for it, and a scope that is missing refuses its fields alone."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -50,6 +51,14 @@ FILL_ENTRY = """mutation ($account: ID!) {
     bankAccountId: $account, input: {amount: 5, timestamp: "2026-01-01T00:00:00Z", currency: {code: "EUR"}}
   ) { made: balance { id } }
 }"""
+
+
+@pytest.fixture(params=[True, False], ids=["plans", "resolvers"])
+async def gateway(request: pytest.FixtureRequest, database_url: str) -> AsyncIterator[Gateway]:
+    """One whose answers the database writes, and one whose resolvers give them."""
+    gateway = Gateway(database_url, with_plans=request.param)
+    yield gateway
+    await gateway.store.close()
 
 
 @pytest.fixture
