@@ -46,7 +46,7 @@ class Keys(Protocol):
 
 
 class OneKey:
-    """The configured key, whatever name a token gives it; whether it is good for an algorithm, whoever uses it looks."""
+    """The configured key, whatever name a token gives it. Whether it is good for the algorithm, its user looks."""
 
     def __init__(self, key: Key) -> None:
         self._key = key
