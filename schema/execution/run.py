@@ -417,7 +417,10 @@ async def _postponed(
 
     try:
         told = await asyncio.gather(*[tell(*each) for each in asked.items()])
-    except Exception:  # noqa: BLE001 - resolvers say what is wrong, and of which field.
+    except (Refusal, GraphQLError):
+        return None
+    except Exception as error:  # noqa: BLE001 - resolvers say what is wrong, and of which field.
+        _log.warning("plan_failed", error=type(error).__name__)
         return None
     put = {key: text for each in told for key, text in each.items()}
     return [plan.with_postponed(text, put) for text in texts]
