@@ -281,6 +281,27 @@ MUTANTS = (
         ("tests/web/test_gateways_with_keys.py", "-k", "forged_addresses"),
     ),
     Mutant(
+        "a file that was replaced is written to",
+        "app/store/failures.py",
+        "        if self._is_in_place():\n            return []",
+        "        if True:\n            return []",
+        ("tests/faults/test_files_away.py",),
+    ),
+    Mutant(
+        "a commit to a file that was moved is answered",
+        "app/store/store.py",
+        "        self._damage.doubt_commit()\n",
+        "",
+        ("tests/faults/test_files_away.py",),
+    ),
+    Mutant(
+        "a connection is opened to what took a file's place",
+        "app/store/opening.py",
+        "        self._refuse_another()\n        connection = await",
+        "        connection = await",
+        ("tests/faults/test_files_away.py",),
+    ),
+    Mutant(
         "damage closes nothing",
         "app/store/failures.py",
         "        self.is_known = True",

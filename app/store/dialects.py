@@ -22,12 +22,21 @@ class Dialect(Protocol):
 
     def __hash__(self) -> int: ...
 
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the database is still the one that was opened; a server's always is."""
+        ...
+
     def engines(self, url: str, *, connections: int, statement_seconds: float) -> tuple[AsyncEngine, AsyncEngine]:
         """An engine for readings (each statement by itself) and one for works (each a transaction)."""
         ...
 
     def lanes(self, url: str, *, connections: int, statement_seconds: float, damage: Damage) -> Lanes:
         """Plain connections for statements that read."""
+        ...
+
+    async def close(self) -> None:
+        """Leave what is held beside engines and lanes, when they are closed."""
         ...
 
     @property

@@ -2,7 +2,7 @@
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 import asyncpg
@@ -19,14 +19,18 @@ _CLOSED = (
     "The database is damaged: nothing is written until it is mended, or restored, and the gateway is started anew."
 )
 
-DAMAGE_SECONDS = 60.0
-"""How long nothing more is logged of damage after a line; the next one says how many were left out."""
+_AWAY = (
+    "The database's file was removed or replaced: nothing is written until it is back, or the gateway is started anew."
+)
+
+ALARM_SECONDS = 60.0
+"""How long nothing more is logged of a trouble after a line; the next one says how many were left out."""
 
 _CANCELLED = {"57014"}
 _RACES = {"40001", "40P01", "23505"}
 """PostgreSQL: serialization failure, deadlock, unique violation."""
 
-_AWAY = ("08", "53", "55", "57", "58")
+_UNREACHED = ("08", "53", "55", "57", "58")
 """Classes of PostgreSQL's codes: connection, resources, not in the state, operator's intervention, system."""
 
 _NOT_LET_IN = ("28", "3D")
@@ -67,36 +71,61 @@ class TooMany(Refusal):
         super().__init__(Code.UNAVAILABLE, _TOO_MANY)
 
 
-class Damage:
-    """Whether a database was found damaged, by any statement of this process.
+class _Alarm:
+    """Logs a trouble that whoever operates the gateway must know; who asks can but wait for that."""
 
-    What is written beside damage may be decided by what is no more what was written. So nothing is, from then on.
-    """
-
-    def __init__(self) -> None:
-        self.is_known = False
-        self._told_at = -DAMAGE_SECONDS
+    def __init__(self, event: str) -> None:
+        self._event = event
+        self._told_at = -ALARM_SECONDS
         self._left_out = 0
 
-    @property
-    def problems(self) -> list[str]:
-        """What keeps the database from being written to."""
-        return [_CLOSED] if self.is_known else []
-
-    def refuse_writes(self) -> None:
-        """Raise Refusal where damage is known."""
-        if self.is_known:
-            raise Refusal(Code.UNAVAILABLE, _CLOSED)
-
-    def seen(self, reason: object) -> None:
-        """Who operates it must know; who asks can but wait for that."""
-        self.is_known = True
+    def tell(self, **facts: str) -> None:
         now = time.monotonic()
-        if now - self._told_at < DAMAGE_SECONDS:
+        if now - self._told_at < ALARM_SECONDS:
             self._left_out += 1
             return
         self._told_at, left_out, self._left_out = now, self._left_out, 0
-        _log.error("database_damaged", reason=str(reason)[:200], left_out=left_out)
+        _log.error(self._event, **facts, left_out=left_out)
+
+
+class Damage:
+    """What keeps a database from being written to: it was found damaged, or its file is not in its place.
+
+    What is written beside damage, which any statement of this process may find, may be decided by what is no more what
+    was written. So nothing is, from then on. What is written to a file that was removed or replaced is nowhere.
+    """
+
+    def __init__(self, is_in_place: Callable[[], bool] = lambda: True) -> None:
+        """is_in_place: whether the database's file is the one that was opened."""
+        self._is_known = False
+        self._is_in_place = is_in_place
+        self._found, self._missed = _Alarm("database_damaged"), _Alarm("database_file_away")
+
+    @property
+    def problems(self) -> list[str]:
+        """Why nothing is written; empty where it is."""
+        if self._is_known:
+            return [_CLOSED]
+        if self._is_in_place():
+            return []
+        self._missed.tell()
+        return [_AWAY]
+
+    def refuse_writes(self) -> None:
+        """Raise Refusal where nothing is to be written."""
+        for problem in self.problems:
+            raise Refusal(Code.UNAVAILABLE, problem)
+
+    def doubt_commit(self) -> None:
+        """Raise Refusal after a commit that may have gone to a file which was no more in its place."""
+        if not self._is_in_place():
+            self._missed.tell()
+            raise outcome_unknown(Code.UNAVAILABLE, "The database's file was removed or replaced while it committed")
+
+    def seen(self, reason: object) -> None:
+        """Damage was found."""
+        self._is_known = True
+        self._found.tell(reason=str(reason)[:200])
 
 
 @contextmanager
@@ -122,7 +151,7 @@ def told_plainly(damage: Damage) -> Iterator[None]:
     except asyncpg.InterfaceError as error:
         raise Refusal(Code.UNAVAILABLE, _NO_ANSWER) from error
     except OSError as error:
-        raise Refusal(Code.UNAVAILABLE, _NO_ANSWER) from error
+        raise Refusal(Code.UNAVAILABLE, next(iter(damage.problems), _NO_ANSWER)) from error
 
 
 @contextmanager
@@ -211,7 +240,7 @@ def why_unusable(error: BaseException) -> str | None:
     said = str(reason).partition("\n")[0]
     state = getattr(reason, "sqlstate", None)
     if state is not None:
-        return said if state.startswith((*_AWAY, *_NOT_LET_IN)) else None
+        return said if state.startswith((*_UNREACHED, *_NOT_LET_IN)) else None
     if isinstance(reason, OSError | asyncpg.InterfaceError) or getattr(error, "connection_invalidated", False):
         return said
     return said if reason is not None and _plain_sqlite(reason, is_lost=False) is not None else None
@@ -234,7 +263,7 @@ def _plain_postgres(state: str, *, is_lost: bool) -> Exception | None:
         return Refusal(Code.TIMEOUT, _TOO_LONG)
     if state in _RACES:
         return RaceLost()
-    if is_lost or state[:2] in _AWAY:
+    if is_lost or state[:2] in _UNREACHED:
         return Refusal(Code.UNAVAILABLE, _NO_ANSWER)
     return None
 

@@ -16,7 +16,7 @@ import aiosqlite
 import asyncpg
 
 from app.store.failures import Damage, RaceLost, told_of_commit, told_plainly
-from app.store.opening import opened
+from app.store.opening import HeldFile
 from app.store.places import Places
 from app.store.wires import END_SECONDS, Network
 
@@ -221,14 +221,12 @@ class PostgresLanes:
 class SqliteLanes:
     """Lanes to a SQLite file, for reading alone.
 
-    arguments: sqlite3's for a connection.
     damage: what is known of the database.
     """
 
     def __init__(
         self,
-        file: str,
-        arguments: Mapping[str, Any],
+        file: HeldFile,
         most: int,
         damage: Damage,
         *,
@@ -237,13 +235,12 @@ class SqliteLanes:
     ) -> None:
         self._damage = damage
         self._file = file
-        self._arguments = arguments
         self._pragmas = pragmas
         self._seconds = seconds
         self._queue: _Queue[aiosqlite.Connection] = _Queue(most, self._open)
 
     async def _open(self) -> aiosqlite.Connection:
-        connection = await opened(self._file, isolation_level=None, **self._arguments)
+        connection = await self._file.opened(isolation_level=None)
         try:
             for pragma in self._pragmas:
                 await connection.execute_fetchall(f"PRAGMA {pragma}")

@@ -53,6 +53,7 @@ class Postgres:
     name = "postgresql"
     short_list = 0
     record = RECORDINGS
+    is_in_place = True
 
     def __init__(self, *, allow_async_commit: bool = False) -> None:
         self._horizon = Horizon()
@@ -90,6 +91,9 @@ class Postgres:
             "jit": "off",
             **({} if self._allow_async_commit else {"synchronous_commit": "on"}),
         }
+
+    async def close(self) -> None:
+        pass
 
     def lanes(self, url: str, *, connections: int, statement_seconds: float, damage: Damage) -> PostgresLanes:
         driver: Any = create_async_engine(url).dialect

@@ -4,7 +4,6 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +38,7 @@ from app.store.dialects import Page, Rows
 from app.store.failures import Damage
 from app.store.files import Place, database_file
 from app.store.lanes import SqliteLanes
-from app.store.opening import opened
+from app.store.opening import HeldFile
 from app.store.types import Number
 from app.store.written import EVERY_ROW, only
 
@@ -67,6 +66,14 @@ class Sqlite:
 
     record = None
 
+    def __init__(self, url: str) -> None:
+        self._place = database_file(url)
+        self._file = _file(url, self._place)
+
+    @property
+    def is_in_place(self) -> bool:
+        return self._file.is_in_place
+
     def engines(self, url: str, *, connections: int, statement_seconds: float) -> tuple[AsyncEngine, AsyncEngine]:
         """A pool of readers that can't write, and one writer.
 
@@ -74,8 +81,7 @@ class Sqlite:
         Only the writer checkpoints: SQLite before 3.51.3 could damage a file in which two connections did at once.
         """
         del statement_seconds  # A reading that runs too long is interrupted by the store.
-        file, arguments = _given(url)
-        connect = partial(opened, file, **arguments)
+        connect = self._file.opened
         readers = create_async_engine(
             url,
             poolclass=AsyncAdaptedQueuePool,
@@ -89,16 +95,19 @@ class Sqlite:
         )
         event.listen(readers.sync_engine, "connect", _prepare_reader)
         event.listen(readers.sync_engine, "handle_error", _interrupt_cancelled)
-        place = database_file(url)
-        checkpoints = _Checkpoints(None if place is None else Place(place, "checkpoint"), place)
+        place = None if self._place is None else Place(self._place, "checkpoint")
+        checkpoints = _Checkpoints(place, self._place)
         event.listen(writer.sync_engine, "connect", _prepare_writer)
         event.listen(writer.sync_engine, "begin", checkpoints.begin)
         event.listen(writer.sync_engine, "engine_disposed", checkpoints.end)
         return readers, writer
 
     def lanes(self, url: str, *, connections: int, statement_seconds: float, damage: Damage) -> SqliteLanes:
-        file, arguments = _given(url)
-        return SqliteLanes(file, arguments, connections, damage, pragmas=_READING, seconds=statement_seconds)
+        del url  # The file is known.
+        return SqliteLanes(self._file, connections, damage, pragmas=_READING, seconds=statement_seconds)
+
+    async def close(self) -> None:
+        await self._file.close()
 
     def contains(self, folded: ColumnElement[Any], text: ColumnElement[Any]) -> ColumnElement[bool]:
         return func.instr(folded, text) > 0
@@ -296,11 +305,11 @@ def _interrupt_cancelled(failure: ExceptionContext) -> None:
         driver._conn.interrupt()  # noqa: SLF001 - the driver would wait for its thread.
 
 
-def _given(url: str) -> tuple[str, dict[str, Any]]:
+def _file(url: str, path: Path | None) -> HeldFile:
     """A file by its driver's name for it, and what the driver is given to open it."""
     driver: Any = create_async_engine(url).dialect
     (file,), given = driver.create_connect_args(make_url(url))
-    return file, {"uri": given.get("uri", False), "timeout": BUSY_SECONDS}
+    return HeldFile(file, path, uri=given.get("uri", False), timeout=BUSY_SECONDS)
 
 
 def _prepare_reader(connection: Any, _record: Any) -> None:

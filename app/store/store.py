@@ -98,14 +98,14 @@ class Store:
     ) -> None:
         """`allow_async_commit` leaves it to a PostgreSQL server whether a commit that is answered is on its disk."""
         self.dialect: Dialect = (
-            Sqlite() if url.startswith("sqlite") else Postgres(allow_async_commit=allow_async_commit)
+            Sqlite(url) if url.startswith("sqlite") else Postgres(allow_async_commit=allow_async_commit)
         )
         self._statement_seconds = statement_seconds
         self._readers, self._writer = self.dialect.engines(
             url, connections=connections, statement_seconds=statement_seconds
         )
         self._watching, _ = self.dialect.engines(url, connections=1, statement_seconds=statement_seconds)
-        self._damage = Damage()
+        self._damage = Damage(lambda: self.dialect.is_in_place)
         self._lanes = self.dialect.lanes(
             url, connections=connections, statement_seconds=statement_seconds, damage=self._damage
         )
@@ -181,7 +181,8 @@ class Store:
         says that the outcome is unknown.
 
         Cancelled before it commits, a work leaves nothing; once it has begun to commit, it does so to the end.
-        Nothing is written any more once damage was found: that is UNAVAILABLE too.
+        Nothing is written any more once damage was found, or while the database's file is not in its place: that is
+        UNAVAILABLE too.
         """
         self._damage.refuse_writes()
         for _ in range(TRIES_MAX):
@@ -421,6 +422,7 @@ class Store:
                 raise RaceLost from error
             raise
         await asyncio.shield(self._kept(self._commit(connection)))
+        self._damage.doubt_commit()
         return done
 
     async def _commit(self, connection: AsyncConnection) -> None:
@@ -455,7 +457,7 @@ class Store:
 
     async def problems(self) -> list[str]:
         """Why the store can't serve now; nothing where it can."""
-        if self._damage.is_known:
+        if self._damage.problems:
             return self._damage.problems
         try:
             async with self._watching.connect() as connection:
@@ -485,6 +487,7 @@ class Store:
         await self._lanes.close()
         for engine in (self._readers, self._writer, self._watching):
             await engine.dispose()
+        await self.dialect.close()
 
     @asynccontextmanager
     async def _limited(self, connection: AsyncConnection) -> AsyncIterator[None]:

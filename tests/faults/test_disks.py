@@ -218,7 +218,7 @@ def test_damage_is_logged_now_and_then_with_how_often_it_was_met(monkeypatch: py
     with capture_logs() as lines:
         for _ in range(3):
             damage.seen("page 7")
-        monkeypatch.setattr(failures, "DAMAGE_SECONDS", 0.0)
+        monkeypatch.setattr(failures, "ALARM_SECONDS", 0.0)
         damage.seen("page 8")
     assert [(line["reason"], line["left_out"]) for line in lines] == [("page 7", 0), ("page 8", 2)]
     with pytest.raises(Refusal) as refused:
