@@ -25,7 +25,7 @@ QUIET = {"BALANCE_GATEWAY_RUNNER": "false", "BALANCE_GATEWAY_GRAPHIQL": "false"}
 CHECKPOINTS = {"page:1": True, "page:20": True, "sync:1": True, "synced:1": True, "header:2": False, "anew:1": False}
 """The places of K11 in a checkpoint that a commit brings about or follows, and whether that commit is done."""
 WRITES_MAX = 1_000
-KILLS = 100
+KILLS = 200
 PAGE_BYTES = 4_096
 
 
@@ -129,7 +129,7 @@ async def test_a_kill_at_a_random_moment(prepared_url: str, tmp_path: Path, seed
     assert await invariants.violations(prepared_url, invariants.Told(accepted, batches=sent)) == []
 
 
-async def test_kills_at_a_hundred_random_moments(prepared_url: str) -> None:
+async def test_kills_at_two_hundred_random_moments(prepared_url: str) -> None:
     command = (sys.executable, "-m", "tests.faults.forking_program", prepared_url, str(KILLS), "20260301")
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     written, _ = await process.communicate()
