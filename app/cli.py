@@ -61,8 +61,8 @@ def serve(
         _log.warning("no_key", message="Everybody on this machine may do everything: no key for tokens is set.")
     _check_durability(settings)
     asyncio.run(_prepare(settings, demo=demo))
-    typer.echo(f"GraphiQL:      http://{settings.host}:{settings.port}/graphql")
-    typer.echo(f"A first query: {FIRST_QUERY}")
+    page = "GraphiQL:     " if settings.graphiql and not settings.production else "GraphQL:      "
+    _say(f"{page} http://{settings.host}:{settings.port}/graphql\nA first query: {FIRST_QUERY}")
     _listen(settings)
 
 
@@ -213,7 +213,7 @@ async def _run(settings: Settings, *, once: bool) -> None:
 
             for number in (signal.SIGTERM, signal.SIGINT):
                 asyncio.get_running_loop().add_signal_handler(number, stop)
-            typer.echo("The runner runs.")
+            _say("The runner runs.")
             with suppress(asyncio.CancelledError):
                 await running
     finally:
@@ -251,7 +251,7 @@ def _check_durability(settings: Settings) -> None:
 async def _prepare(settings: Settings, *, demo: bool) -> None:
     await _bring_up(settings)
     if demo and not await _fill(settings, 300, 365):
-        typer.echo("The database is not empty: no sample data was added.")
+        _say("The database is not empty: no sample data was added.")
 
 
 async def _filled(settings: Settings, accounts: int, days: int) -> bool:
@@ -347,6 +347,12 @@ def _settings(**given: Any) -> Settings:
     except Exception as error:  # pydantic-settings refuses a list that is no JSON with an error of its own.
         _stop(f"A setting is wrong: {error}.")
         raise
+
+
+def _say(message: str) -> None:
+    """Tell whoever started something that goes on, also where nobody takes it down, as on a full disk."""
+    with suppress(OSError):
+        typer.echo(message)
 
 
 def _stop(message: str) -> NoReturn:
