@@ -233,6 +233,8 @@ def _take_place(settings: Settings, name: str) -> None:
         place.take()
     except FileTaken as taken:
         _stop(str(taken))
+    except OSError as error:
+        _stop(f"The place of a {name} at {file} can't be taken: {error.strerror}.")
 
 
 def _check_durability(settings: Settings) -> None:

@@ -301,19 +301,23 @@ class Dispatcher:
         if tried:
             changes["last_error"] = _told(tried[-1], is_set_aside=bool(aside))
 
-        async def act(work: Work) -> Receiver | None:
+        async def act(work: Work) -> tuple[Receiver | None, int]:
             lease_until = now + LEASE if goes_on else None
             if is_dead:  # What happened too long ago is set aside, tried or not, and the log is let go.
                 changes["position"] = max(position, await work.keeping.first_since(now - TRIED_FOR) - 1)
             if not await work.receivers.keep(receiver, lease_until=lease_until, **changes):
-                return None
+                return None, 0
             await work.receivers.done(receiver.id, [*taken, *aside])
             await work.receivers.postpone(receiver.id, late)
+            count = len(aside)
             if is_dead:
-                await work.receivers.set_aside(receiver.id, now - TRIED_FOR)
-            return await work.receivers.by_id(receiver.id) if goes_on else None
+                count += await work.receivers.set_aside(receiver.id, now - TRIED_FOR)
+            return await work.receivers.by_id(receiver.id) if goes_on else None, count
 
-        return await self._store.work(None, act)
+        kept, count = await self._store.work(None, act)
+        if count:
+            _log.warning("events_set_aside", receiver=receiver.id, count=count, last_error=changes["last_error"])
+        return kept
 
 
 def _asked(receiver: Receiver) -> Filter:

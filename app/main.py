@@ -323,7 +323,12 @@ def create_app(settings: Settings, clock: Clock = _now) -> Application:
         "/graphql": cors or view,
         "/graphql/schema.graphql": CallersOnly(SecurityHeaders(rest), callers.of_headers),
         "/health": Alive(),
-        "/ready": Ready(store.problems, overdue=lambda: runner.overdue(store, clock()), facts=store.facts),
+        "/ready": Ready(
+            store.problems,
+            hindrances=store.hindrances,
+            overdue=lambda: runner.overdue(store, clock()),
+            facts=store.facts,
+        ),
     }
     served = Paths(SecurityHeaders(rest), http=paths, websocket={"/graphql": sockets})
     host_guard = HostGuard(served, hosts_of(settings))

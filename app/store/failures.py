@@ -30,8 +30,8 @@ _CANCELLED = {"57014"}
 _RACES = {"40001", "40P01", "23505"}
 """PostgreSQL: serialization failure, deadlock, unique violation."""
 
-_UNREACHED = ("08", "53", "55", "57", "58")
-"""Classes of PostgreSQL's codes: connection, resources, not in the state, operator's intervention, system."""
+_UNREACHED = ("08", "25006", "53", "55", "57", "58")
+"""How PostgreSQL's codes begin: connection, read only, resources, not in the state, operator's intervention, system."""
 
 _NOT_LET_IN = ("28", "3D")
 """Classes of PostgreSQL's codes: who comes is not known, there is no such database."""
@@ -99,6 +99,8 @@ class Damage:
         """is_in_place: whether the database's file is the one that was opened."""
         self._is_known = False
         self._is_in_place = is_in_place
+        self.has_refused = False
+        """Whether the database did not take a write, as where a disk is full, and none was tried since to see."""
         self._found, self._missed = _Alarm("database_damaged"), _Alarm("database_file_away")
 
     @property
@@ -111,10 +113,16 @@ class Damage:
         self._missed.tell()
         return [_AWAY]
 
-    def refuse_writes(self) -> None:
-        """Raise Refusal where nothing is to be written."""
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Around each write. Raises Refusal where nothing is to be written."""
         for problem in self.problems:
             raise Refusal(Code.UNAVAILABLE, problem)
+        try:
+            yield
+        except Refusal as refusal:
+            self.has_refused |= refusal.code is Code.UNAVAILABLE and refusal.__cause__ is not None
+            raise
 
     def doubt_commit(self) -> None:
         """Raise Refusal after a commit that may have gone to a file which was no more in its place."""
@@ -263,7 +271,7 @@ def _plain_postgres(state: str, *, is_lost: bool) -> Exception | None:
         return Refusal(Code.TIMEOUT, _TOO_LONG)
     if state in _RACES:
         return RaceLost()
-    if is_lost or state[:2] in _UNREACHED:
+    if is_lost or state.startswith(_UNREACHED):
         return Refusal(Code.UNAVAILABLE, _NO_ANSWER)
     return None
 

@@ -1,7 +1,9 @@
 """Who uses a SQLite file: one serve, one runner, and one of all processes that checkpoints."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from filelock import FileLock, Timeout
 from sqlalchemy import make_url
@@ -14,6 +16,8 @@ class FileTaken(Exception):  # noqa: N818 - an answer to whoever starts a second
 def database_file(url: str) -> Path | None:
     """The file of a SQLite database; None for one that is no file."""
     name = make_url(url).database
+    if name is not None and name.startswith("file:"):  # SQLite's own kind of URL.
+        name = unquote(urlsplit(name).path)
     return None if not name or name == ":memory:" else Path(name).absolute()
 
 
@@ -34,7 +38,8 @@ class Place:
             self._lock.acquire()
         except Timeout:
             return False
-        self._holder.write_text(str(os.getpid()))
+        with suppress(OSError):  # It is told to people alone, and a disk may be full.
+            self._holder.write_text(str(os.getpid()))
         return True
 
     def take(self) -> None:

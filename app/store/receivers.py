@@ -146,9 +146,10 @@ class Receivers:
                 )
             )
 
-    async def set_aside(self, number: int, before: datetime) -> None:
-        """Forget what waits since before a moment."""
-        await self._connection.execute(delete(d).where(d.c.receiver_id == number, d.c.first_at <= before))
+    async def set_aside(self, number: int, before: datetime) -> int:
+        """Forget what waits since before a moment; how much that was."""
+        forgotten = delete(d).where(d.c.receiver_id == number, d.c.first_at <= before)
+        return (await self._connection.execute(forgotten)).rowcount
 
     async def waiting_counts(self, numbers: Sequence[int]) -> dict[int, int]:
         """How many deliveries wait for each receiver."""

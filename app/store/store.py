@@ -49,6 +49,12 @@ TRIES_MAX = 10
 
 CLOSE_SECONDS = 2.0
 
+_HINDERED = "The database takes no writes."
+_THERE_AND_BACK = (
+    text("UPDATE alembic_version SET version_num = version_num || '.'"),
+    text("UPDATE alembic_version SET version_num = rtrim(version_num, '.')"),
+)
+
 A = TypeVar("A")
 R = TypeVar("R")
 T = TypeVar("T")
@@ -83,6 +89,12 @@ class Work:
         self.receivers = Receivers(connection, dialect, units)
         self.rates = Rates(connection)
         self.idempotency = Idempotency(connection, dialect)
+        self._connection = connection
+
+    async def try_to_write(self) -> None:
+        """Write something, and take it back: SQLite writes no page that stays the same."""
+        for statement in _THERE_AND_BACK:
+            await self._connection.execute(statement)
 
 
 class Store:
@@ -184,10 +196,9 @@ class Store:
         Nothing is written any more once damage was found, or while the database's file is not in its place: that is
         UNAVAILABLE too.
         """
-        self._damage.refuse_writes()
         for _ in range(TRIES_MAX):
             try:
-                with told_plainly(self._damage):
+                with self._damage.writing(), told_plainly(self._damage):
                     return await self._worked(units, act)
             except RaceLost:
                 continue
@@ -367,9 +378,9 @@ class Store:
 
     async def _recorded(self, statement: Compiled, values: Mapping[str, Any]) -> Sequence[Any] | None:
         """The answer of a statement that writes; None where it lost a race."""
-        self._damage.refuse_writes()
         try:
-            answer = await self._lanes.row(statement, values, writes=True)
+            with self._damage.writing():
+                answer = await self._lanes.row(statement, values, writes=True)
         except RaceLost:
             return None
         with told_of_commit(self._damage), told_to_log():
@@ -469,6 +480,17 @@ class Store:
             return [f"The database does not answer: {type(error).__name__}."]
         if revision != HEAD:
             return [f"The database is at revision {revision}, not {HEAD}: run balance-gateway migrate."]
+        return []
+
+    async def hindrances(self) -> list[str]:
+        """Why nothing can be written to a store that can be read; where a write was not taken, another one is tried."""
+        if not self._damage.has_refused:
+            return []
+        try:
+            await self.work(None, lambda work: work.try_to_write())
+        except Refusal:
+            return [_HINDERED]
+        self._damage.has_refused = False
         return []
 
     async def is_empty(self) -> bool:

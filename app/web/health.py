@@ -37,6 +37,7 @@ class Ready:
 
     problems: looks for what keeps the gateway from answering, told as texts that anybody may read. One that fails or
     takes longer than `seconds` is a problem itself.
+    hindrances: looks for what keeps it from writing alone. It still answers, so that is 200 {"status": "degraded", …}.
     overdue: looks for what is late. A gateway that is late still answers, so it stays 200, with "overdue": […].
     facts: what else is told, such as the version of the database; nothing of tenants, as anybody may ask.
     """
@@ -45,11 +46,13 @@ class Ready:
         self,
         problems: Callable[[], Awaitable[Sequence[str]]],
         *,
+        hindrances: Callable[[], Awaitable[Sequence[str]]] | None = None,
         overdue: Callable[[], Awaitable[Sequence[str]]] | None = None,
         facts: Mapping[str, Any] | None = None,
         seconds: float = READY_SECONDS,
     ) -> None:
         self._problems = problems
+        self._hindrances = hindrances
         self._overdue = overdue
         self._facts = dict(facts or {})
         self._seconds = seconds
@@ -62,11 +65,17 @@ class Ready:
             told = {"status": "not ready", "problems": list(problems), **self._facts}
             await send_json(send, 503, json.dumps(told).encode())
             return
-        overdue = await self._found(self._overdue) if self._overdue is not None else ()
-        told = {"status": "ready", **({"overdue": list(overdue)} if overdue else {}), **self._facts}
+        hindrances, overdue = await self._found(self._hindrances), await self._found(self._overdue)
+        told = {
+            **({"status": "degraded", "problems": list(hindrances)} if hindrances else {"status": "ready"}),
+            **({"overdue": list(overdue)} if overdue else {}),
+            **self._facts,
+        }
         await send_json(send, 200, json.dumps(told).encode())
 
-    async def _found(self, look: Callable[[], Awaitable[Sequence[str]]]) -> Sequence[str]:
+    async def _found(self, look: Callable[[], Awaitable[Sequence[str]]] | None) -> Sequence[str]:
+        if look is None:
+            return ()
         deadline = asyncio.timeout(self._seconds)
         try:
             async with deadline:

@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from app.deliveries.webhooks import WebhookSender
 from app.dispatch import BACKOFF_MAX, FAILURES_MAX, LEASE, Dispatcher, backoff
@@ -216,12 +217,15 @@ async def test_an_event_that_is_never_taken_is_set_aside_after_72_hours_and_its_
         event = await bank.add(1, 1)
         await bank.add(1, 2)
         await bank.deliver()
-        took = await until_nothing_waits(bank, timedelta(hours=2), timedelta(days=4))
+        with capture_logs() as lines:
+            took = await until_nothing_waits(bank, timedelta(hours=2), timedelta(days=4))
         assert took == timedelta(hours=72)
         assert amounts(receiver)[-1] == ("account_1", "2")
         assert [amount for _, amount in amounts(receiver)].count("2") == 1
     (seen,) = await bank.seen()
     assert seen["lastError"] == f"{event}: HTTP 503. It is set aside."
+    (line,) = [line for line in lines if line["event"] == "events_set_aside"]
+    assert (line["log_level"], line["count"], line["last_error"]) == ("warning", 1, seen["lastError"])
 
 
 async def test_a_receiver_that_is_never_there_is_probed_and_holds_nothing_back_for_ever(bank: Bank) -> None:
@@ -238,8 +242,10 @@ async def test_a_receiver_that_is_never_there_is_probed_and_holds_nothing_back_f
         bank.gateway.now += timedelta(hours=1)
         await bank.deliver()
         assert len(receiver.requests) == before + 1, "it is asked once whether it is there again"
-        took = await until_nothing_waits(bank, timedelta(hours=1), timedelta(hours=80))
+        with capture_logs() as lines:
+            took = await until_nothing_waits(bank, timedelta(hours=1), timedelta(hours=80))
         assert took >= timedelta(hours=70)
+        assert any(line["event"] == "events_set_aside" for line in lines)
         assert len(receiver.requests) < before + 100
     async with bank.gateway.store.reading(None) as reads:
         assert await reads.receivers.first_needed(kinds=[WEBHOOK]) == await reads.log.newest() + 1

@@ -214,15 +214,16 @@ async def test_damage_that_a_commit_meets_is_an_unknown_outcome(
 
 def test_damage_is_logged_now_and_then_with_how_often_it_was_met(monkeypatch: pytest.MonkeyPatch) -> None:
     damage = failures.Damage()
-    damage.refuse_writes()
+    with damage.writing():
+        pass
     with capture_logs() as lines:
         for _ in range(3):
             damage.seen("page 7")
         monkeypatch.setattr(failures, "ALARM_SECONDS", 0.0)
         damage.seen("page 8")
     assert [(line["reason"], line["left_out"]) for line in lines] == [("page 7", 0), ("page 8", 2)]
-    with pytest.raises(Refusal) as refused:
-        damage.refuse_writes()
+    with pytest.raises(Refusal) as refused, damage.writing():
+        pass
     assert refused.value.code is Code.UNAVAILABLE
 
 

@@ -48,6 +48,12 @@ def test_with_problems_it_is_not_ready_and_says_why() -> None:
     assert reply.json == {"status": "not ready", "problems": ["The database does not answer."]}
 
 
+def test_what_can_be_read_and_not_written_to_is_degraded_and_still_answers() -> None:
+    with serving(Ready(fine, hindrances=broken, overdue=fine)) as served:
+        reply = served.ask("GET", "/ready")
+    assert (reply.status, reply.json) == (200, {"status": "degraded", "problems": ["The database does not answer."]})
+
+
 def test_what_is_known_of_the_database_is_told_either_way() -> None:
     for problems in (fine, broken):
         with serving(Ready(problems, facts={"sqlite": "3.51.3"})) as served:
