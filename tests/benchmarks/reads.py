@@ -15,7 +15,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
@@ -57,13 +57,13 @@ class Server(NamedTuple):
 
 
 @contextmanager
-def rival(name: str, url: str) -> Iterator[Server]:
+def rival(name: str, url: str, *more: str) -> Iterator[Server]:
     """A rival's process, which takes connections."""
     port = free_port()
-    command = [*dying_with_us(signal.SIGKILL), sys.executable, "-m", "tests.benchmarks.rivals", name]
+    command = [*dying_with_us(signal.SIGKILL), sys.executable, "-m", "tests.benchmarks.rivals", name, *more]
     process = subprocess.Popen([*command, "--database-url", url, "--port", str(port)])
     try:
-        yield Server(process.pid, port, by_path=name == "bare")
+        yield Server(process.pid, port, by_path=name in {"bare", "replayed"})
     finally:
         process.terminate()
         process.wait(servers.STOP_SECONDS_MAX)
@@ -74,13 +74,14 @@ def body(shape: str, account: int) -> bytes:
     return written.replace("__ID__", str(account)).replace("__EXT__", f"EXT-{account:08}").encode()
 
 
-def ask(server: Server, shape: str, account: int) -> Any:
+def _bodies(shape: str) -> Sequence[bytes]:
+    return [body(shape, 1 + number) for number in range(VARIANTS)]
+
+
+def ask(server: Server, shape: str, asked_for: bytes) -> Any:
     """A server's data; it is waited for until it takes connections."""
-    asked = urllib.request.Request(
-        f"http://127.0.0.1:{server.port}{server.path(shape)}",
-        body(shape, account),
-        {"Content-Type": "application/json"},
-    )
+    url, headers = f"http://127.0.0.1:{server.port}{server.path(shape)}", {"Content-Type": "application/json"}
+    asked = urllib.request.Request(url, asked_for, headers)
     deadline = time.monotonic() + START_SECONDS_MAX
     while True:
         try:
@@ -113,18 +114,31 @@ def plain(value: Any) -> Any:
 def compare_answers(measured: Mapping[str, Server]) -> None:
     """Raises AssertionError where one of them answers other values than the first."""
     for shape in SHAPES:
-        answers = {name: plain(ask(server, shape, 321)) for name, server in measured.items()}
+        answers = {name: plain(ask(server, shape, body(shape, 321))) for name, server in measured.items()}
         expected = next(iter(answers.values()))
         for name, answer in answers.items():
             assert answer == expected, f"{name} answers {shape} otherwise: {str(answer)[:500]}"
 
 
-async def measure(kind: str, measured: Mapping[str, Server], *, seconds: float, rounds: int) -> None:
-    for shape, title in SHAPES.items():
+async def measure(
+    kind: str,
+    measured: Mapping[str, Server],
+    titles: Mapping[str, str],
+    asked: Callable[[str], Sequence[bytes]],
+    *,
+    seconds: float,
+    rounds: int,
+) -> None:
+    """Ask all of them for each shape in turn, and print how the gateway does beside each.
+
+    titles: of the shapes, by name. asked: the bodies of requests for a shape.
+    """
+    for shape, title in titles.items():
+        bodies = asked(shape)
         found: dict[str, list[Loaded]] = {name: [] for name in measured}
         for turn in range(rounds + 1):
             for name, server in measured.items():
-                requests = [request(server.path(shape), body(shape, 1 + number)) for number in range(VARIANTS)]
+                requests = [request(server.path(shape), each) for each in bodies]
                 loaded = await load(server.pid, server.port, requests, seconds=seconds, connections=CONNECTIONS)
                 # In the first round all of them still warm up.
                 found[name] += [loaded] if turn else []
@@ -152,7 +166,7 @@ async def main(kinds: tuple[str, ...], *, seconds: float, rounds: int) -> None:
                 measured = {"gateway": Server(gateway.pid, gateway.port, by_path=False)}
                 measured |= {name: started.enter_context(rival(name, url)) for name in RIVALS}
                 await asyncio.to_thread(compare_answers, measured)
-                await measure(kind, measured, seconds=seconds, rounds=rounds)
+                await measure(kind, measured, SHAPES, _bodies, seconds=seconds, rounds=rounds)
 
 
 if __name__ == "__main__":

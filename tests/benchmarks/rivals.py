@@ -5,14 +5,17 @@
 - strawberry: Strawberry as its documentation shows it, with SQLAlchemy, DataLoaders and its caches of documents.
 - graphql-core: the same resolvers and schema on graphql-core alone; a document is parsed and validated once.
 - bare: no GraphQL. One statement builds the whole answer in the database, and its text is passed on: the limit.
+- replayed: the same by the gateway's own statements, which tests.benchmarks.shapes has written down.
 """
 
 import argparse
 import asyncio
+import pickle
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from functools import cached_property
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import aiosqlite
@@ -326,12 +329,38 @@ class Bare:
             if self._kind == "sqlite":
                 opened: Any = await aiosqlite.connect(self._url.partition(":///")[2])
             else:
-                opened = await asyncpg.connect(self._url.replace("+asyncpg", ""))
+                opened = await asyncpg.connect(self._url.replace("+asyncpg", ""), server_settings={"jit": "off"})
             self._free.put_nowait(opened)
 
     async def _close(self) -> None:
         while not self._free.empty():
             await self._free.get_nowait().close()
+
+
+class Replayed(Bare):
+    """What was asked before by the path, statements and values: asked anew, and the first one's texts passed on."""
+
+    def __init__(self, url: str, file: Path) -> None:
+        super().__init__(url)
+        self._asked: dict[str, list[tuple[str, Sequence[Any]]]] = pickle.loads(file.read_bytes())
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await super().__call__(scope, receive, send)
+            return
+        await _body(receive)
+        connection = await self._free.get()
+        try:
+            found = [await self._rows(connection, *asked) for asked in self._asked[scope["path"][1:]]]
+        finally:
+            self._free.put_nowait(connection)
+        await _answer(send, b'{"data":[' + b",".join(found[0][0]) + b"]}")
+
+    async def _rows(self, connection: Any, statement: str, given: Sequence[Any]) -> Sequence[Any]:
+        if self._kind == "sqlite":
+            return list(await connection.execute_fetchall(statement, given))
+        rows: Sequence[Any] = await connection.fetch(statement, *given)
+        return rows
 
 
 class _Pieces(NamedTuple):
@@ -453,11 +482,13 @@ RIVALS: Mapping[str, Callable[[str], Any]] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name", choices=RIVALS)
+    parser.add_argument("name", choices=[*RIVALS, "replayed"])
     parser.add_argument("--database-url", required=True)
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--statements", type=Path, help="those to replay")
     given = parser.parse_args()
-    app = RIVALS[given.name](given.database_url)
+    url = given.database_url
+    app = Replayed(url, given.statements) if given.name == "replayed" else RIVALS[given.name](url)
     uvicorn.run(app, port=given.port, loop="uvloop", http="httptools", access_log=False, log_level="warning", ws="none")
 
 
