@@ -46,6 +46,8 @@ PLACES = ("tests/store/test_places.py",)
 STARTS = ("tests/faults/test_starts.py",)
 POWER = ("tests/faults/test_power_fails.py",)
 SERIES = ("tests/graphql/test_balances.py", "tests/graphql/test_moments.py")
+KILLS = ("tests/faults/test_kills.py", "-k", "each_place_of_a_batch")
+DURABILITY = ("tests/store/test_durability.py",)
 RESTORES = ("tests/faults/test_restores.py", "-k", "never_taken")
 
 MUTANTS = (
@@ -537,7 +539,7 @@ MUTANTS = (
         "app/store/store.py",
         "            connection.sync_connection.invalidate()\n",
         "            pass\n",
-        ("tests/store/test_durability.py",),
+        DURABILITY,
     ),
     Mutant(
         "lost ids are given again after a restore",
@@ -594,6 +596,55 @@ MUTANTS = (
         "return value if keys is not None and _is_whole(value, keys, raw) else _UNSURE",
         "return value if keys is not None else _UNSURE",
         ("tests/web/test_json.py",),
+    ),
+    Mutant(
+        "a work is committed before its key is taken",
+        "app/actions/once.py",
+        """            await self._begin(work, None)
+            done = await act(work)
+            await work.idempotency.finish(self._key, json.dumps(_facts_of(done)))
+""",
+        """            done = await act(work)
+            await work.reads._connection.commit()
+            await self._begin(work, json.dumps(_facts_of(done)))
+""",
+        ("tests/graphql/test_idempotency.py",),
+    ),
+    Mutant(
+        "what happened is told in a transaction of its own",
+        "app/store/log.py",
+        "        if rows:\n",
+        "        if rows:\n            await self._connection.commit()\n",
+        KILLS,
+    ),
+    Mutant(
+        "numbers are looked up, and no key holds them",
+        "app/store/migrations/versions/0001_initial.py",
+        'pk_entries PRIMARY KEY (id))""",\n'
+        '    """CREATE INDEX ix_entries_account_id_at_id ON entries (account_id, at, id)""",\n'
+        '    """CREATE UNIQUE INDEX ix_entries_number',
+        'pk_entries PRIMARY KEY (id))""",\n'
+        '    """CREATE INDEX ix_entries_account_id_at_id ON entries (account_id, at, id)""",\n'
+        '    """CREATE INDEX ix_entries_number',
+        (*BATCHES, "-k", "another_account_took"),
+    ),
+    Mutant(
+        "a work whose commit has no answer is run again",
+        "app/store/failures.py",
+        "        if _is_unknown(error):\n            raise _unknown() from error",
+        "        if _is_unknown(error):\n            raise RaceLost from error",
+        (*DURABILITY, "-k", "breaks_in_the_commit"),
+    ),
+    Mutant(
+        "what a fragment adds up to is counted wherever it is spread",
+        "schema/execution/limits.py",
+        "    known = _counted_fragments(fragments)\n",
+        """    class Anew(dict):
+        def get(self, name):
+            return _spelt_out(fragments[name], self) if name in fragments else None
+    known = Anew()
+""",
+        ("tests/graphql/test_limits.py",),
     ),
 )
 

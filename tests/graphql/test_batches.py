@@ -191,6 +191,21 @@ async def test_who_waited_for_an_account_decides_by_how_it_stands_then(bank: Ban
     assert bank.statements == [True, True, False]
 
 
+async def test_a_number_that_another_account_took_while_a_batch_waited_is_taken(bank: Bank) -> None:
+    """The statement looked before it waited, and finds the number free: only the unique key knows better."""
+    ids = [await bank.account(name) for name in "ab"]
+    assert (await bank.register(communicationNumber="first"))["errorCode"] is None
+    taken = f"""SELECT FROM positions WHERE account_id = 1 FOR UPDATE;
+    INSERT INTO entries (unit_id, account_id, at, amount, currency, communication_number, communication_number_folded,
+      recorded_at, recorded_by) VALUES (1, 2, '{MOMENTS[0]}', 10000, 'EUR', 'n', 'n', now(), 'local')"""
+    answer = await waited_for(bank, taken, bank.register)
+    assert (answer["errorCode"], answer["sameContent"]) == ("O005", False)
+    assert answer["balance"]["account"] == {"externalId": "b"}
+    numbers = [[each["communicationNumber"] for each in (await bank.stored(id))["balances"]["nodes"]] for id in ids]
+    assert numbers == [["first"], ["n"]]
+    assert bank.statements == [True, False]
+
+
 async def test_an_account_is_known_by_its_external_id_as_it_is_now(bank: Bank) -> None:
     first, second = await bank.account("a"), await bank.account("b")
     for name in ("a", "b"):
