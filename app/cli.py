@@ -162,11 +162,14 @@ async def _bring_up(settings: Settings) -> None:
 
 @contextmanager
 def _said_of_database() -> Iterator[None]:
-    """Stop with a sentence where the database is damaged, does not answer, or is kept locked."""
+    """Stop with a sentence where the database is damaged, does not answer, is kept locked, or is not this version's."""
     from app.store.failures import is_damage, why_unusable  # noqa: PLC0415
+    from app.store.migrations import UnknownRevision  # noqa: PLC0415
 
     try:
         yield
+    except UnknownRevision as unknown:
+        _stop(str(unknown))
     except Exception as error:
         reason = why_unusable(error)
         if is_damage(error):

@@ -1,6 +1,7 @@
 """The databases that tests are given: each its own, on a real file and in a real PostgreSQL cluster."""
 
 import asyncio
+import hashlib
 import itertools
 import os
 import pwd
@@ -369,6 +370,32 @@ class Databases:
             await connection.execute(statement)
         finally:
             await connection.close()
+
+
+@contextmanager
+def contents(url: str) -> Iterator[Callable[[], str]]:
+    """A digest of all that a database holds."""
+    if url.startswith("sqlite"):
+        database = sqlite3.connect(url.removeprefix("sqlite+aiosqlite:///"))
+        try:
+            yield lambda: hashlib.sha256("\n".join(database.iterdump()).encode()).hexdigest()
+        finally:
+            database.close()
+        return
+    with asyncio.Runner() as runner:
+        connection = runner.run(asyncpg.connect(url.replace("+asyncpg", "")))
+        names = [
+            row["tablename"]
+            for row in runner.run(connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"))
+        ]
+        each = " UNION ALL ".join(
+            f"""SELECT '{name}', md5(string_agg(t::text, ';' ORDER BY t::text COLLATE "C")) FROM {name} t"""
+            for name in sorted(names)
+        )
+        try:
+            yield lambda: str([tuple(row) for row in runner.run(connection.fetch(each))])
+        finally:
+            runner.run(connection.close())
 
 
 def _sqlite_url(file: Path) -> str:

@@ -28,7 +28,7 @@ from app.store.histories import Histories
 from app.store.idempotency import Idempotency
 from app.store.lanes import Compiled
 from app.store.log import Log, LogReader, LogWriter
-from app.store.migrations import HEAD, revision_of
+from app.store.migrations import problem_of, revision_of
 from app.store.pieces import SiteForm
 from app.store.places import WRITERS_SECONDS, Places
 from app.store.postgres import Postgres
@@ -478,9 +478,8 @@ class Store:
                 self._damage.seen(error)
                 return self._damage.problems
             return [f"The database does not answer: {type(error).__name__}."]
-        if revision != HEAD:
-            return [f"The database is at revision {revision}, not {HEAD}: run balance-gateway migrate."]
-        return []
+        problem = problem_of(revision)
+        return [] if problem is None else [problem]
 
     async def hindrances(self) -> list[str]:
         """Why nothing can be written to a store that can be read; where a write was not taken, another one is tried."""

@@ -13,9 +13,11 @@ import asyncpg
 import psutil
 import pytest
 
+from app.store.migrations import HEAD, REVISIONS
 from tests import servers
-from tests.databases import free_port
+from tests.databases import Databases, Kind, contents, free_port
 from tests.faults.test_databases_fail import _prepared
+from tests.faults.test_files_away import _problems
 from tests.servers import PROGRAM, environment, serving
 
 QUIET = {"runner": "false", "graphiql": "false"}
@@ -24,6 +26,9 @@ START_SECONDS_MAX = 2 * CHECKS_SECONDS_MAX
 """The process, its imports, and ten times what checks take, on a machine that does other things too."""
 WAIT_SECONDS = 10
 ENTRIES = 200_000
+OTHER_VERSION = "UPDATE alembic_version SET version_num = '9999'"
+"""As another version of the gateway leaves the database that it has migrated."""
+UNKNOWN = "The database is at revision 9999, which this version does not know: run the version that migrated it."
 LOOKED_AT_MAX = 4_000_000
 """Bytes of a large database that a start may look at more than of an empty one."""
 
@@ -144,3 +149,34 @@ def test_a_server_that_never_answers_stops_the_start_in_time() -> None:
         took, status, said = _ended(f"postgresql+asyncpg://gateway@127.0.0.1:{port}/none", "serve")
     assert (status, said.splitlines()[-1]) == (2, "The database can't be used (no answer in time).")
     assert took < START_SECONDS_MAX
+
+
+@pytest.mark.parametrize(
+    ("kind", "command"),
+    [*(("sqlite", each) for each in ("serve", "runner", "migrate", "seed", "restored")), ("postgresql", "serve")],
+)
+def test_a_database_of_another_version_stops_the_start_with_one_sentence(
+    databases: Databases, kind: Kind, command: str
+) -> None:
+    with databases.made(kind) as url:
+        asyncio.run(_prepared(url))
+        _run(url, OTHER_VERSION)
+        with contents(url) as digest:
+            before = digest()
+            _, status, said = _ended(url, command)
+            assert digest() == before
+    assert (status, said.splitlines()[-1]) == (2, UNKNOWN)
+    assert "Traceback" not in said
+
+
+def test_a_gateway_below_which_another_version_migrates_is_not_ready(database_url: str, tmp_path: Path) -> None:
+    with serving(database_url, tmp_path, **QUIET) as gateway:
+        assert _problems(gateway) == []
+        _run(database_url, OTHER_VERSION)
+        assert _problems(gateway) == [UNKNOWN]
+        _run(database_url, f"UPDATE alembic_version SET version_num = '{REVISIONS[-2]}'")
+        assert _problems(gateway) == [
+            f"The database is at revision {REVISIONS[-2]}, not {HEAD}: run balance-gateway migrate."
+        ]
+        _run(database_url, f"UPDATE alembic_version SET version_num = '{HEAD}'")
+        assert _problems(gateway) == []

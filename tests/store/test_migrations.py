@@ -8,12 +8,12 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection, inspect, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from app.store import migrations
-from app.store.migrations import HEAD, migrate
+from app.store.migrations import HEAD, REVISIONS, UnknownRevision, migrate
 from app.store.store import Store
 from app.store.tables import metadata
 
@@ -32,8 +32,23 @@ async def test_a_database_that_was_not_migrated_is_not_ready(empty_database_url:
     await store.close()
 
 
-def test_the_newest_revision_is_the_one_that_is_named() -> None:
+async def test_a_database_of_another_version_stays_as_it_is(database_url: str) -> None:
+    """FS27: an old version never writes what a new one reads otherwise."""
+    engine = create_async_engine(database_url, poolclass=NullPool)
+    async with engine.begin() as connection:
+        await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    await engine.dispose()
+    told = "The database is at revision 9999, which this version does not know: run the version that migrated it."
+    with pytest.raises(UnknownRevision, match=told):
+        await migrate(database_url)
+    store = Store(database_url)
+    assert await store.problems() == [told]
+    await store.close()
+
+
+def test_the_revisions_are_those_that_are_named() -> None:
     scripts = ScriptDirectory(str(next(iter(migrations.__path__))))
+    assert [script.revision for script in scripts.walk_revisions()] == list(reversed(REVISIONS))
     assert scripts.get_current_head() == HEAD
 
 

@@ -4,25 +4,21 @@ The rows are sent once, one after another; the tests then look at what became of
 into the log, so that it is known which lines are whose.
 """
 
-import asyncio
-import hashlib
 import json
-import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import asyncpg
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
 from tests import servers
-from tests.databases import KINDS, Databases
+from tests.databases import KINDS, Databases, contents
 from tests.web.catalogue import BODY_MAX, REGISTER, ROWS, SECRET, Http, Raw, Row, Talk
 from tests.web.servers import Served
 
@@ -122,32 +118,6 @@ class Neighbour:
         self._is_over = True
         self._wanted.set()
         self._thread.join()
-
-
-@contextmanager
-def contents(url: str) -> Iterator[Callable[[], str]]:
-    """A digest of all that a database holds."""
-    if url.startswith("sqlite"):
-        database = sqlite3.connect(url.removeprefix("sqlite+aiosqlite:///"))
-        try:
-            yield lambda: hashlib.sha256("\n".join(database.iterdump()).encode()).hexdigest()
-        finally:
-            database.close()
-        return
-    with asyncio.Runner() as runner:
-        connection = runner.run(asyncpg.connect(url.replace("+asyncpg", "")))
-        names = [
-            row["tablename"]
-            for row in runner.run(connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"))
-        ]
-        each = " UNION ALL ".join(
-            f"""SELECT '{name}', md5(string_agg(t::text, ';' ORDER BY t::text COLLATE "C")) FROM {name} t"""
-            for name in sorted(names)
-        )
-        try:
-            yield lambda: str([tuple(row) for row in runner.run(connection.fetch(each))])
-        finally:
-            runner.run(connection.close())
 
 
 def sent_http(served: Served, sent: Http, id: str) -> tuple[int, bytes, bool]:

@@ -11,8 +11,9 @@ from sqlalchemy.pool import NullPool
 
 from app.store.wires import CONNECT_SECONDS
 
-HEAD = "0005"
-"""The newest revision; a test holds it to what Alembic finds."""
+REVISIONS = ("0001", "0002", "0003", "0004", "0005")
+"""All revisions, oldest first; a test holds them to what Alembic finds."""
+HEAD = REVISIONS[-1]
 
 WAIT_SECONDS = 10.0
 """How long another one is waited for who migrates the database, or keeps it locked."""
@@ -22,10 +23,15 @@ _BETWEEN_TRIES = 0.05
 _LOCK = 0x62616C616E6365  # "balance": the advisory lock that migrations of one database take on PostgreSQL.
 
 
+class UnknownRevision(Exception):  # noqa: N818 - expected, and told to whoever starts the gateway.
+    """A database is at a revision of another version, most likely of a newer one: its tables may be any."""
+
+
 async def migrate(url: str) -> None:
     """Bring a database to the newest form; nothing happens where it is there. Safe when started twice at once.
 
-    Where somebody else keeps it locked for long, or it does not answer, that fails.
+    Where somebody else keeps it locked for long, or it does not answer, that fails. Raises UnknownRevision, and changes
+    nothing, where another version has migrated it.
     """
     given: dict[str, Any] = {"timeout": WAIT_SECONDS}
     if not url.startswith("sqlite"):
@@ -45,6 +51,17 @@ def revision_of(connection: Connection) -> str | None:
     if not inspect(connection).has_table("alembic_version"):
         return None
     return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def problem_of(revision: str | None) -> str | None:
+    """Why a database at a revision can't be served; None where it can."""
+    if revision == HEAD:
+        return None
+    if revision is None or revision in REVISIONS:
+        return f"The database is at revision {revision}, not {HEAD}: run balance-gateway migrate."
+    return (
+        f"The database is at revision {revision}, which this version does not know: run the version that migrated it."
+    )
 
 
 async def _keep_a_log(connection: AsyncConnection) -> None:
@@ -69,12 +86,15 @@ def _migrate_locked(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
     else:
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-    if revision_of(connection) != HEAD:
-        _upgrade(connection)
+    revision = revision_of(connection)
+    if revision is not None and revision not in REVISIONS:
+        raise UnknownRevision(problem_of(revision))
+    if revision != HEAD:
+        _upgrade(connection, HEAD)
     connection.commit()
 
 
-def _upgrade(connection: Connection) -> None:
+def _upgrade(connection: Connection, to: str) -> None:
     # Alembic is slow to import, and most starts find nothing to do.
     from alembic.config import Config  # noqa: PLC0415
     from alembic.runtime.environment import EnvironmentContext  # noqa: PLC0415
@@ -85,7 +105,7 @@ def _upgrade(connection: Connection) -> None:
     scripts = ScriptDirectory.from_config(config)
 
     def steps(revision: Any, _context: Any) -> Any:
-        return scripts._upgrade_revs("head", revision)  # noqa: SLF001 - as alembic.command.upgrade does it.
+        return scripts._upgrade_revs(to, revision)  # noqa: SLF001 - as alembic.command.upgrade does it.
 
     with EnvironmentContext(config, scripts, fn=steps) as environment:
         environment.configure(connection=connection, target_metadata=MetaData(), transactional_ddl=False)
