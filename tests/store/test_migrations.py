@@ -2,20 +2,32 @@
 
 import asyncio
 import signal
+import subprocess
 import sys
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from subprocess import PIPE
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, inspect, text
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy import Connection, MetaData, column, delete, insert, inspect, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from app.store import migrations
 from app.store.migrations import HEAD, REVISIONS, UnknownRevision, migrate
+from app.store.rates import Draw
 from app.store.store import Store
 from app.store.tables import metadata
+from tests.asking import Gateway
+from tests.databases import KINDS, Databases, Kind
+from tests.faults import invariants
+from tests.graphql.test_idempotency import once
+from tests.store import test_closings
+from tests.store.test_closings import CONFIG, MORNING, Bank
 
 
 async def test_migrating_twice_at_once_migrates_once(empty_database_url: str) -> None:
@@ -34,10 +46,9 @@ async def test_a_database_that_was_not_migrated_is_not_ready(empty_database_url:
 
 async def test_a_database_of_another_version_stays_as_it_is(database_url: str) -> None:
     """FS27: an old version never writes what a new one reads otherwise."""
-    engine = create_async_engine(database_url, poolclass=NullPool)
-    async with engine.begin() as connection:
+    async with _connected(database_url) as connection:
         await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    await engine.dispose()
+        await connection.commit()
     told = "The database is at revision 9999, which this version does not know: run the version that migrated it."
     with pytest.raises(UnknownRevision, match=told):
         await migrate(database_url)
@@ -54,41 +65,184 @@ def test_the_revisions_are_those_that_are_named() -> None:
 
 KILLED = """
 import asyncio, os, signal, sys
+import alembic.config, alembic.runtime.environment, alembic.script  # Once for all.
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 from app.store.migrations import migrate
 
-written = 0
+def killed(url, writings):
+    written = 0
 
-@event.listens_for(Engine, "after_cursor_execute")
-def count(connection, cursor, statement, *_):
-    global written
-    written += statement.lstrip().startswith(("CREATE", "ALTER", "INSERT", "UPDATE"))
-    if written == int(sys.argv[2]):
-        os.kill(os.getpid(), signal.SIGKILL)
+    @event.listens_for(Engine, "after_cursor_execute")
+    def count(connection, cursor, statement, *_):
+        nonlocal written
+        written += statement.lstrip().startswith(("CREATE", "ALTER", "INSERT", "UPDATE"))
+        if written == writings:
+            os.kill(os.getpid(), signal.SIGKILL)
 
-asyncio.run(migrate(sys.argv[1]))
+    asyncio.run(migrate(url))
+
+for line in sys.stdin:
+    migrating = os.fork()
+    if not migrating:
+        url, writings = line.split()
+        killed(url, int(writings))
+        os._exit(0)
+    print(os.waitstatus_to_exitcode(os.waitpid(migrating, 0)[1]), flush=True)
 """
-"""Migrates, and is killed once it has written as often as told."""
+"""Migrates in forks of itself, each killed once it has written to a database as often as a line tells; tells how each
+ended.
+"""
+
+Kill = Callable[[str, int], int]
+
+OLDER = REVISIONS[:-1]
+WATCH = """mutation { updateAccount(id: "account_1", input: {balanceLowThreshold: 1}) { userErrors { message } } }"""
+CONTACT = (
+    """mutation { createContact(input: {contractorId: "contractor_1", email: "a@b.example"}) { contact { id } } }"""
+)
+TEMPLATE = (
+    """mutation { createInvoiceTemplate(input: {name: "Plain", businessUnit: "bank"}) { invoiceTemplate { id } } }"""
+)
+WEBHOOK = """mutation { createWebhook(input: {url: "https://receiver.example/x", businessUnit: "bank"}) {
+  userErrors { message } } }"""
+NOT_FILLED = ["deliveries"]
+"""It has rows only while an event waits to be delivered again."""
 
 
-@pytest.mark.parametrize("writings", [1, 2, 10, 25, 40])
-async def test_a_migration_that_is_killed_is_done_again_from_the_start(empty_database_url: str, writings: int) -> None:
-    killed = await asyncio.create_subprocess_exec(sys.executable, "-c", KILLED, empty_database_url, str(writings))
-    assert await killed.wait() == -signal.SIGKILL
-    store = Store(empty_database_url)
-    assert await store.problems() == [f"The database is at revision None, not {HEAD}: run balance-gateway migrate."]
-    await store.close()
+@pytest.fixture(scope="module")
+def kill() -> Iterator[Kill]:
+    """Migrates a database until it has written so often, and is killed; how that ended."""
+    with subprocess.Popen([sys.executable, "-c", KILLED], stdin=PIPE, stdout=PIPE, text=True) as process:
+        asks, tells = process.stdin, process.stdout
+        assert asks is not None
+        assert tells is not None
+
+        def killed(url: str, writings: int) -> int:
+            asks.write(f"{url} {writings}\n")
+            asks.flush()
+            return int(tells.readline())
+
+        yield killed
+        asks.close()
+
+
+async def test_a_migration_that_is_killed_is_done_again_from_the_start(empty_database_url: str, kill: Kill) -> None:
+    for writings in (1, 2, 10, 25, 40):
+        assert await asyncio.to_thread(kill, empty_database_url, writings) == -signal.SIGKILL
+        store = Store(empty_database_url)
+        assert await store.problems() == [f"The database is at revision None, not {HEAD}: run balance-gateway migrate."]
+        await store.close()
     await migrate(empty_database_url)
     assert await _found_in(empty_database_url) == []
 
 
-async def _found_in(url: str) -> list[object]:
+@pytest.mark.parametrize("revision", OLDER)
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_migration_of_what_is_stored_is_killed_at_each_step_and_loses_nothing(
+    databases: Databases, kill: Kill, kind: Kind, revision: str
+) -> None:
+    """FS27: from each older form, with all that it had room for, until there is no step left."""
+    with databases.made(kind) as source, databases.made(kind, empty=True) as url:
+        await _fill(source)
+        await _make_older(url, revision, source)
+        columns = await _columns(url)
+        stored = await _rows(url, columns)
+        assert [name for name in columns if not stored[name]] in ([], NOT_FILLED)
+        kills = 0
+        while (status := await asyncio.to_thread(kill, url, kills + 1)) != 0:
+            assert status == -signal.SIGKILL
+            kills += 1
+            assert (await _columns(url), await _rows(url, columns)) == (columns, stored)
+        assert kills >= 2 * len(REVISIONS[REVISIONS.index(revision) + 1 :]), "each has a statement, and its number"
+        assert await _rows(url, columns) == {**stored, "alembic_version": [repr((HEAD,))]}
+        assert await _found_in(url) == []
+        await _use(url)
+        assert revision == OLDER[0] or await invariants.violations(url) == [], "the first form has no log of events"
+
+
+async def _fill(url: str) -> None:
+    """Store something of every kind: also events, a closing, and what a key stands for."""
+    gateway = Gateway(url)
+    gateway.now = MORNING
+    bank = Bank(gateway)
+    for document, given in ((test_closings.SETUP, {}), (CONFIG, {"code": "A", "time": "20:00:00"})):
+        (await gateway.ask(document, **given)).sound()
+    account = await bank.account("one")
+    await bank.balance(account, "100", MORNING - timedelta(days=1))
+    for document in (WATCH, TEMPLATE, WEBHOOK):
+        (await gateway.ask(document)).sound()
+    await bank.balance(account, "-150.5", MORNING)
+    await once(gateway, CONTACT)
+    await gateway.store.work(None, lambda work: work.rates.draw(1, [Draw("local", 1, 1)]))
+    gateway.now += timedelta(days=2)
+    assert len(await bank.close()) == 2
+    await gateway.store.close()
+
+
+async def _make_older(url: str, revision: str, source: str) -> None:
+    """Bring an empty database to an older form, and store there what another one has that it has room for."""
+    tables = MetaData()
+    async with _connected(url) as older, _connected(source) as newer:
+        await older.run_sync(migrations._upgrade, revision)
+        await older.run_sync(tables.reflect)
+        for table in tables.sorted_tables:
+            if table.name.startswith(("sqlite_", "alembic_")):
+                continue
+            await older.execute(delete(table))
+            if rows := [row._asdict() for row in await newer.execute(select(table))]:
+                await older.execute(insert(table), rows)
+        await Store(url).dialect.skip_numbers(older, 1_000)  # They were given, and are not given again.
+        await older.commit()
+
+
+async def _use(url: str) -> None:
+    """What was stored is answered, and goes on from there."""
+    gateway = Gateway(url)
+    bank = Bank(gateway)
+    gateway.now = MORNING + timedelta(days=2)
+    told = await gateway.ask('{ account(id: "account_1") { balance division { code } } }')
+    assert told.sound() == {"account": {"balance": "-150.5", "division": {"code": "A"}}}
+    before = await bank.history("account_1")
+    assert await bank.close() == []
+    await bank.balance("account_1", "7", gateway.now)
+    gateway.now += timedelta(days=1)
+    assert len(await bank.close()) == 1
+    assert await bank.history("account_1") == [("2026-03-03", "EUR", "-150.5", "7", "157.5"), *before]
+    await gateway.store.close()
+
+
+@asynccontextmanager
+async def _connected(url: str) -> AsyncIterator[AsyncConnection]:
     engine = create_async_engine(url, poolclass=NullPool)
     async with engine.connect() as connection:
-        found = await connection.run_sync(_differences)
+        yield connection
     await engine.dispose()
-    return found
+
+
+async def _columns(url: str) -> dict[str, list[str]]:
+    """The names of each table's columns."""
+    async with _connected(url) as connection:
+        found = await connection.run_sync(lambda sync: inspect(sync).get_multi_columns())
+    return {
+        table: [column["name"] for column in columns]
+        for (_, table), columns in found.items()
+        if not table.startswith("sqlite_")
+    }
+
+
+async def _rows(url: str, columns: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """What tables hold in some of their columns."""
+    async with _connected(url) as connection:
+        return {
+            table: sorted(map(repr, await connection.execute(select(*map(column, names)).select_from(text(table)))))
+            for table, names in columns.items()
+        }
+
+
+async def _found_in(url: str) -> list[object]:
+    async with _connected(url) as connection:
+        return await connection.run_sync(_differences)
 
 
 def _differences(connection: Connection) -> list[object]:
@@ -97,11 +251,5 @@ def _differences(connection: Connection) -> list[object]:
 
 
 async def test_the_migrated_database_has_the_tables_form(database_url: str) -> None:
-    engine = create_async_engine(database_url, poolclass=NullPool)
-    async with engine.connect() as connection:
-        assert await connection.run_sync(_differences) == []
-        columns = await connection.run_sync(
-            lambda sync: {each["name"] for each in inspect(sync).get_columns("entries")}
-        )
-    await engine.dispose()
-    assert columns == set(metadata.tables["entries"].c.keys())
+    assert await _found_in(database_url) == []
+    assert set((await _columns(database_url))["entries"]) == set(metadata.tables["entries"].c.keys())
