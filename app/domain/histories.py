@@ -211,20 +211,21 @@ def status_of(config: HistoryConfig, now: datetime) -> Status:
 
 
 def closings_governed(
-    configs: Sequence[HistoryConfig], after: datetime, zone: ZoneInfo
+    configs: Sequence[HistoryConfig], after: datetime, zone: ZoneInfo, last: Closing | None = None
 ) -> Iterator[tuple[Closing, HistoryConfig]]:
     """Every closing of a division strictly after an instant, oldest first, with the configuration that governs it.
 
     A configuration governs its first closing and then its closing time on each local day after that one's; the one
     before governs every closing before, even where its own delay carries that past its end. `configs` are all of a
-    division's, in order of their first closings. Without end, but where there is no configuration.
+    division's, in order of their first closings. `last` was carried out: it was meant for its day, whatever the zone's
+    rules say by now. Without end, but where there is no configuration.
     """
     befores, followings = [None, *configs][:-1], [*configs, None][1:]
     for before, config, following in zip(befores, configs, followings, strict=True):
         if following is None:
-            governed = _governed_by(config, before, after, zone)
+            governed = _governed_by(config, before, after, zone, last)
         elif following.first_closing > after:
-            governed = takewhile(_is_before(following.first_closing), _governed_by(config, before, after, zone))
+            governed = takewhile(_is_before(following.first_closing), _governed_by(config, before, after, zone, last))
         else:
             continue
         for closing in governed:
@@ -236,10 +237,13 @@ def _is_before(instant: datetime) -> Callable[[Closing], bool]:
 
 
 def _governed_by(
-    config: HistoryConfig, before: HistoryConfig | None, after: datetime, zone: ZoneInfo
+    config: HistoryConfig, before: HistoryConfig | None, after: datetime, zone: ZoneInfo, last: Closing | None
 ) -> Iterator[Closing]:
     """The closings of a configuration strictly after an instant, as if none followed it."""
-    first = Closing(_first_day(config, before, zone), config.first_closing)
+    if last is not None and last.at == config.first_closing:
+        first = last
+    else:
+        first = Closing(_first_day(config, before, zone), config.first_closing)
     if first.at > after:
         yield first
     # Behind a gap over midnight a new closing time may mean the first closing's very instant on the day after: that day
@@ -274,7 +278,7 @@ def closings_due(
         return iter(())
     since = configs[0].first_closing - timedelta(microseconds=1) if after is None else after.at
     due = takewhile(
-        lambda governed: governed[0].at + governed[1].delay <= until, closings_governed(configs, since, zone)
+        lambda governed: governed[0].at + governed[1].delay <= until, closings_governed(configs, since, zone, after)
     )
     return filter(lambda governed: after is None or governed[0].business_date > after.business_date, due)
 

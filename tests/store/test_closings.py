@@ -1,17 +1,21 @@
 """Cycles are closed once, in parts, with exactly the rows and events that the rules say."""
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from itertools import product
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from app.actions.close_cycle import ACCOUNTS_A_WORK, LEASE, Closed, carry_on, close_next
+from app.domain import zones
 from app.domain.events import ALL, Event, EventType
 from app.runner import Runner
 from app.store.store import Work
+from app.store.tables import closings
 from tests.asking import Gateway
+from tests.faults import invariants
 
 SETUP = """mutation {
   createContractor(input: {name: "Owner", businessUnit: "bank", isCustomer: true}) { contractor { id } }
@@ -37,6 +41,14 @@ MOVE = """mutation ($account: ID!, $code: String) {
 }"""
 HISTORY = """query ($account: ID!) { account(id: $account) { balanceHistory { nodes {
   businessDate closingAt currency { code } opening closing change } } } }"""
+LAGOS = """mutation ($code: String!) {
+  createDivision(input: {code: $code, businessUnit: "bank", timezone: "Africa/Lagos"}) { userErrors { message } }
+}"""
+LATER = """mutation ($code: String!) {
+  updateAccountBalanceHistoryConfig(divisionCode: $code, businessUnit: "bank", input: {cycleClosingTime: "18:00:00"}) {
+    userErrors { message }
+  }
+}"""
 MORNING = datetime(2026, 3, 1, 8, tzinfo=UTC)
 
 
@@ -45,6 +57,10 @@ class Bank:
 
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
+
+    async def done(self, document: str, **variables: str) -> None:
+        (answer,) = (await self.gateway.ask(document, **variables)).sound().values()
+        assert answer["userErrors"] == []
 
     async def account(self, name: str, code: str | None = "A") -> str:
         made = (await self.gateway.ask(ACCOUNT, name=name, code=code)).sound()["createAccount"]
@@ -72,6 +88,13 @@ class Bank:
                 assert following is not None
                 done.append(closed := following)
         return done
+
+    async def closings(self, division: int) -> list[tuple[date, datetime]]:
+        """The days that a division has closed, oldest first, and when."""
+        rows = select(closings.c.business_date, closings.c.closing_at).where(closings.c.division_id == division)
+        async with self.gateway.store.reading(None) as reads:
+            found = await reads._connection.execute(rows.order_by(closings.c.closing_at))
+            return [(row.business_date, row.closing_at) for row in found]
 
     def clock(self) -> datetime:
         return self.gateway.now
@@ -280,3 +303,41 @@ async def test_a_division_that_cannot_be_closed_holds_up_no_other(bank: Bank) ->
     assert await runner.tick() == 1
     (told,) = await bank.events(EventType.DIVISION_CYCLE_CLOSING)
     assert told.data["division_code"] == "B"
+
+
+@pytest.mark.parametrize("offset", ["Etc/GMT+12", "Etc/GMT", "Etc/GMT-2", "Etc/GMT-14"])
+async def test_a_zone_whose_rules_change_closes_no_day_twice_and_passes_over_none(
+    bank: Bank, monkeypatch: pytest.MonkeyPatch, offset: str
+) -> None:
+    """FS16: another tzdata says that a zone's clocks have been others all the time, from one closing to the next."""
+    divisions: dict[int, tuple[int, str]] = {}
+    """How many closings of each are done before that, and its account."""
+    for closed, is_updated, time in product((0, 1, 3), (False, True), ("00:30:00", "12:00:00", "23:30:00")):
+        code = f"{closed}-{is_updated}-{time[:2]}"
+        bank.gateway.now = MORNING
+        await bank.done(LAGOS, code=code)
+        await bank.done(CONFIG, code=code, time=time)
+        division = len(divisions) + 3
+        divisions[division] = closed, await bank.account(code, code)
+        for day in (0, 2, 4):
+            await bank.balance(divisions[division][1], str(day), MORNING + timedelta(days=day, hours=-12))
+        bank.gateway.now = MORNING + timedelta(days=closed)
+        assert len(await bank.close(division)) == closed
+        if is_updated:
+            await bank.done(LATER, code=code)
+    before = {division: await bank.closings(division) for division in divisions}
+    rows = {account: await bank.history(account) for _, account in divisions.values()}
+
+    changed = zones._read(offset)
+    monkeypatch.setattr(zones, "_read", lambda _name: changed)
+    bank.gateway.now = MORNING + timedelta(days=6)
+    for division, (closed, account) in divisions.items():
+        await bank.close(division)
+        told = await bank.closings(division)
+        assert told[:closed] == before[division]
+        days = [day for day, _ in told]
+        assert days == [days[0] + timedelta(days=number) for number in range(len(days))]
+        assert 5 <= len(days) <= 7
+        history = await bank.history(account)
+        assert history[len(history) - len(rows[account]) :] == rows[account]
+    assert await invariants.violations(str(bank.gateway.store.engines[1].url)) == []
