@@ -18,6 +18,12 @@ BODY_MAX = 2_000_000
 """Bytes of a body, as the catalogue's gateways are set."""
 
 
+BY_OTHERS = (b"Invalid HTTP request received.", b"Not Found", b"")
+"""What stands in a refusal that is not the gateway's own: Uvicorn's of what is no HTTP, Starlette's of an address that
+is none, and none at all where HEAD is asked, or the connection was ended.
+"""
+
+
 class Http(NamedTuple):
     """A request with these headers and no others, save Host and Content-Length."""
 
@@ -49,7 +55,7 @@ class Row(NamedTuple):
     status: tuple[int, ...]
     """Of HTTP, any of these; 0: the connection was ended without an answer. Of a WebSocket: the code of its close."""
     code: str | None = None
-    """extensions.code of the first error."""
+    """extensions.code of the first error; None where nothing is refused, or others refuse it: see BY_OTHERS."""
     sees: Mapping[str, Any] = {}
     """Values in the answer's JSON by their paths; a path that is not there gives None."""
     stores: bool = False
@@ -110,11 +116,16 @@ CHUNKS = b"%x\r\n%s\r\n0\r\n\r\n" % (len(QUERY), QUERY)
 SMUGGLED = b"0\r\n\r\n" + lines(b"Content-Length: %d" % len(MUTATION), body=MUTATION)
 
 FRAMING = [
-    sent("A01 no Host", lines(LENGTH, host=False), 400),
-    sent("A01 two Hosts", lines(b"Host: localhost", LENGTH), 400),
-    sent("A02 a Host that is none", lines(b"Host: a/b?c", LENGTH, host=False), 400),
-    sent("A02 an empty Host", lines(b"Host:", LENGTH, host=False), 400),
-    sent("A03 a foreign Host", lines(b"Host: evil.example", LENGTH, start=b"POST /graphql/ HTTP/1.1", host=False), 400),
+    sent("A01 no Host", lines(LENGTH, host=False), 400, code="BAD_REQUEST"),
+    sent("A01 two Hosts", lines(b"Host: localhost", LENGTH), 400, code="BAD_REQUEST"),
+    sent("A02 a Host that is none", lines(b"Host: a/b?c", LENGTH, host=False), 400, code="BAD_REQUEST"),
+    sent("A02 an empty Host", lines(b"Host:", LENGTH, host=False), 400, code="BAD_REQUEST"),
+    sent(
+        "A03 a foreign Host",
+        lines(b"Host: evil.example", LENGTH, start=b"POST /graphql/ HTTP/1.1", host=False),
+        400,
+        code="BAD_REQUEST",
+    ),
     sent("A04 a foreign address", lines(LENGTH, start=b"POST http://evil.example/graphql HTTP/1.1"), 400, 404),
     sent("A05 two slashes", lines(LENGTH, start=b"POST //graphql HTTP/1.1"), 404),
     sent("A05 dots", lines(LENGTH, start=b"POST /x/%2e%2e/graphql HTTP/1.1"), 404),
@@ -125,15 +136,29 @@ FRAMING = [
     sent("A09 two lengths", lines(LENGTH, b"Content-Length: 5"), 400, is_ended=True),
     sent("A09 a negative length", lines(b"Content-Length: -1"), 400, is_ended=True),
     sent("A09 a length with a sign", lines(b"Content-Length: +24"), 400, is_ended=True),
-    sent("A10 gzip, chunked", lines(b"Transfer-Encoding: gzip, chunked", body=CHUNKS), 400, 501, is_ended=True),
+    sent(
+        "A10 gzip, chunked",
+        lines(b"Transfer-Encoding: gzip, chunked", body=CHUNKS),
+        400,
+        501,
+        code="BAD_REQUEST",
+        is_ended=True,
+    ),
     sent("A10 xchunked", lines(b"Transfer-Encoding: xchunked", body=CHUNKS), 400, 501, is_ended=True),
     sent("A10 a chunk's size that is none", lines(CHUNKED, body=b"xyz\r\n"), 400, is_ended=True),
     sent("A11 a long chunk extension", lines(CHUNKED, body=b"18;" + b"x" * 1_000_000 + CHUNKS[2:]), 200, 400, 413),
     sent("A12 garbage after a chunk", lines(CHUNKED, body=b"2\r\n{}XX0\r\n\r\n"), 400, is_ended=True),
     sent("A13 a terabyte", lines(b"Content-Length: 1000000000000"), 413, code="PAYLOAD_TOO_LARGE", is_ended=True),
-    sent("A14 a header of 70 KB", lines(b"X-Long: " + b"x" * 70_000, LENGTH), 431, 400),
-    sent("A15 5,000 headers", lines(*[b"X-%d: 1" % number for number in range(5_000)], LENGTH), 431),
-    sent("A16 a query of 100 KB", lines(start=b"GET /graphql?query=" + b"x" * 100_000 + b" HTTP/1.1", body=b""), 414),
+    sent("A14 a header of 70 KB", lines(b"X-Long: " + b"x" * 70_000, LENGTH), 431, 400, code="BAD_REQUEST"),
+    sent(
+        "A15 5,000 headers", lines(*[b"X-%d: 1" % number for number in range(5_000)], LENGTH), 431, code="BAD_REQUEST"
+    ),
+    sent(
+        "A16 a query of 100 KB",
+        lines(start=b"GET /graphql?query=" + b"x" * 100_000 + b" HTTP/1.1", body=b""),
+        414,
+        code="BAD_REQUEST",
+    ),
     sent("A17 NUL in a header", lines(b"X-A: a\0b", LENGTH), 400),
     sent("A17 a space before the colon", lines(b"X-A : a", LENGTH), 400),
     sent("A18 a folded header", lines(b"X-A: a\r\n b", LENGTH), 400),
@@ -141,12 +166,13 @@ FRAMING = [
     sent("A18 HTTP/9.9", lines(LENGTH, start=b"POST /graphql HTTP/9.9"), 400, 505),
     sent("A19 TLS", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 64 + b"\r\n\r\n", 400, 0),
     sent("A19 HTTP/2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400, 404, 505, 0),
-    sent("A20 an expectation", lines(b"Expect: bogus", LENGTH), 417),
+    sent("A20 an expectation", lines(b"Expect: bogus", LENGTH), 417, code="BAD_REQUEST"),
     sent("A21 twice the limit", lines(b"Content-Length: %d" % (2 * BODY_MAX)), 413, code="PAYLOAD_TOO_LARGE"),
     sent(
         "A22 twice the limit in chunks",
         lines(CHUNKED, body=b"%x\r\n%s\r\n" % (2 * BODY_MAX, b" " * 2 * BODY_MAX)),
         *(413, 0),
+        code="PAYLOAD_TOO_LARGE",
         is_ended=True,
     ),
     http(
@@ -236,8 +262,8 @@ BODIES = [
     posted(
         "B22 a list of a million",
         b'{"query": "query ($v: [ID!]!) { nodes(ids: $v) { id } }", "variables": {"v": [' + b"1," * 999_999 + b"1]}}",
-        *(413, 400),
-        code=None,
+        413,
+        code="PAYLOAD_TOO_LARGE",
         seconds=10,
     ),
     asked("B23 300 arrays", INTEGER, {"v": json.loads("[" * 300 + "]" * 300)}, code="BAD_REQUEST"),
@@ -267,7 +293,8 @@ METHODS = [
     http("C04 a mutation by GET", "GET", GET_MUTATION, ASKING, None, 405, code="METHOD_NOT_ALLOWED"),
     http(
         "C05 a subscription by GET",
-        *("GET", "/graphql?query=subscription%7Bevents%7Bid%7D%7D", [("Accept", GRAPHQL)], None, 400, 405, 406),
+        *("GET", "/graphql?query=subscription%7Bevents%7Bid%7D%7D", [("Accept", GRAPHQL)], None, 400),
+        code="BAD_REQUEST",
     ),
     http("C06 a cookie", "GET", URL, [("Cookie", "session=1"), ("Accept", GRAPHQL)], None, 400, code="CSRF_PREVENTION"),
     http("C07 variables that are none", "GET", URL + "&variables=[", ASKING, None, 400, code="BAD_REQUEST"),
@@ -322,18 +349,29 @@ METHODS = [
     http("C15 the newer type", "POST", "/graphql", ASKING, b'{"query": "{a}"}', 400, code="GRAPHQL_VALIDATION_FAILED"),
     http(
         "C17 a subscription without a stream",
-        *("POST", "/graphql", ASKING, b'{"query": "subscription { events { id } }"}', 400, 406),
+        *("POST", "/graphql", ASKING, b'{"query": "subscription { events { id } }"}', 400),
+        code="BAD_REQUEST",
     ),
     *[
-        http(f"C18 {origin}", "OPTIONS", "/graphql", [("Origin", origin), *PREFLIGHT], None, 405)
+        http(
+            f"C18 {origin}",
+            *("OPTIONS", "/graphql", [("Origin", origin), *PREFLIGHT], None, 405),
+            code="METHOD_NOT_ALLOWED",
+        )
         for origin in ("https://evil.example", "null", "https://good.example.evil.com")
     ],
     http(
         "C20 a page of another site",
         *("POST", "/graphql", [("Origin", "https://evil.example"), ("Cookie", "a=1"), ("Content-Type", "text/plain")]),
         *(MUTATION, 415),
+        code="UNSUPPORTED_MEDIA_TYPE",
     ),
-    http("C21 a browser", "GET", "/graphql", [("Accept", "text/html")], None, 404, 405, production=True),
+    http(
+        "C21 a browser",
+        *("GET", "/graphql", [("Accept", "text/html")], None, 405),
+        code="METHOD_NOT_ALLOWED",
+        production=True,
+    ),
     http("C22 a method in a header", "GET", URL, [("X-HTTP-Method-Override", "DELETE")], None, 200),
     http("C22 a method in the address", "GET", URL + "&_method=DELETE", (), None, 200),
 ]
@@ -408,8 +446,8 @@ DOCUMENTS = [
         deep(4).replace("nodes {", "__typename nodes { __typename"),
         code=COMPLEX,
     ),
-    asked("D15 5,000 levels", "{ a" * 5_000, code=None, seconds=5),
-    asked("D15 5,000 lists", "{ nodes(ids: " + "[" * 5_000 + "]" * 5_000 + ") { id } }", code=None),
+    asked("D15 5,000 levels", "{ a" * 5_000, code="DOCUMENT_TOO_LARGE", seconds=5),
+    asked("D15 5,000 lists", "{ nodes(ids: " + "[" * 5_000 + "]" * 5_000 + ") { id } }", code="DOCUMENT_TOO_LARGE"),
     asked(
         "D16 101 aliases",
         "{ " + " ".join(f"a{n}: viewer {{ subject }}" for n in range(101)) + " }",
@@ -418,7 +456,7 @@ DOCUMENTS = [
     asked(
         "D16 1,500 aliases of __typename",
         "{ " + " ".join(f"a{n}:__typename" for n in range(1_500)) + " }",
-        code=None,
+        code="DOCUMENT_TOO_LARGE",
     ),
     asked(
         "D17 aliases in fragments",
@@ -437,8 +475,15 @@ DOCUMENTS = [
         code=None,
         seconds=2,
     ),
-    asked("D20 1,000 unknown directives", "{ __typename " + "@no " * 1_000 + "}", code=None, sees={"errors.10": None}),
-    asked("D21 51 directives", "{ __typename " + "@skip(if: false) " * 51 + "}", code=None, sees={"errors.10": None}),
+    asked(
+        "D20 1,000 unknown directives",
+        "{ __typename " + "@no " * 1_000 + "}",
+        code="DOCUMENT_TOO_LARGE",
+        sees={"errors.10": None},
+    ),
+    asked(
+        "D21 51 directives", "{ __typename " + "@skip(if: false) " * 51 + "}", code=COMPLEX, sees={"errors.10": None}
+    ),
     asked("D22 100,000 comments", "#\n" * 100_000 + ONE, code="DOCUMENT_TOO_LARGE"),
     asked("D22 a comment of 1 MB", "#" + "x" * 1_000_000 + "\n" + ONE, code="DOCUMENT_TOO_LARGE"),
     asked(
@@ -456,8 +501,8 @@ DOCUMENTS = [
     asked("D26 the schema", "{ __schema { types { name } } }", code=INVALID, production=True),
     asked(
         "D27 the schema in circles",
-        "{ __schema { types { fields { type { fields { type { fields { type { fields { type { name } } } } } } } } } }",
-        code=None,
+        "{ __schema { types { " + "fields { type { " * 4 + "name" + " } }" * 4 + " } } }",
+        code=INVALID,
     ),
     asked("D28 a type of the schema", '{ __type(name: "Account") { name } }', code=INVALID, production=True),
     asked(
@@ -501,7 +546,7 @@ DOCUMENTS = [
         "mutation { " + " ".join(f'a{n}: deleteWebhook(id: "webhook_9") {{ deletedId }}' for n in range(6)) + " }",
         code=COMPLEX,
     ),
-    asked("D35 @skip without a value", "query ($v: Boolean) { __typename @skip(if: $v) }", code=None),
+    asked("D35 @skip without a value", "query ($v: Boolean) { __typename @skip(if: $v) }", code=INVALID),
     asked("D35 @defer", "{ ... @defer { __typename } }", code=INVALID),
     asked(
         "D35 two keys of one", '{ accountByIdentifier(identifier: {id: "1", name: {name: "a"}}) { id } }', code=INVALID
@@ -509,7 +554,7 @@ DOCUMENTS = [
     asked("D36 _service", "{ _service { sdl } }", code=INVALID),
     asked("D36 _entities", "{ _entities(representations: []) { __typename } }", code=INVALID),
     asked("D37 __typename", "{ __typename }", status=200, sees={"data.__typename": "Query"}),
-    asked("D38 a name of 64 KB", "{ " + "a" * 65_536 + " }", code=None),
+    asked("D38 a name of 64 KB", "{ " + "a" * 65_536 + " }", code="DOCUMENT_TOO_LARGE"),
     asked("D39 a text that turns round", '{ accounts(filter: {name: {eq: "\u202e"}}) { totalCount } }', status=200),
 ]
 
