@@ -1,6 +1,7 @@
 """Readings and works: one connection for each block, never shared, never kept."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from datetime import datetime
@@ -44,8 +45,10 @@ READINGS_MAX = 8
 """Readings at once; fewer than the connections, so that a work always finds one."""
 
 CONNECTIONS_MAX = 16
-TRIES_MAX = 10
+AGAIN_MAX = 5
 """How often a work is done again that lost a race; each time another one had won."""
+PAUSE_SECONDS = 0.01
+"""How long it waits at most before it is done again for the first time; twice as long before each further time."""
 
 CLOSE_SECONDS = 2.0
 
@@ -107,12 +110,17 @@ class Store:
         statement_seconds: float = 10.0,
         connections: int = CONNECTIONS_MAX,
         allow_async_commit: bool = False,
+        pause: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
-        """`allow_async_commit` leaves it to a PostgreSQL server whether a commit that is answered is on its disk."""
+        """`allow_async_commit` leaves it to a PostgreSQL server whether a commit that is answered is on its disk.
+
+        pause: waits so many seconds.
+        """
         self.dialect: Dialect = (
             Sqlite(url) if url.startswith("sqlite") else Postgres(allow_async_commit=allow_async_commit)
         )
         self._statement_seconds = statement_seconds
+        self._pause = pause
         self._readers, self._writer = self.dialect.engines(
             url, connections=connections, statement_seconds=statement_seconds
         )
@@ -188,15 +196,18 @@ class Store:
 
         `act` is done again, from the start, where it lost a race: a unique key that was free when it looked was taken
         when it wrote, or PostgreSQL broke a deadlock, or its connection. So rules are decided by what it reads, and
-        constraints hold them. Raises Refusal UNAVAILABLE where the database doesn't answer, too many others write, or
-        the race is lost too often. Where the database went away during the commit, or anything else failed, the refusal
-        says that the outcome is unknown.
+        constraints hold them. Before that it waits for a random moment, so that those who met don't meet again. Raises
+        Refusal UNAVAILABLE where the database doesn't answer, too many others write, or the race is lost too often.
+        Where the database went away during the commit, or anything else failed, the refusal says that the outcome is
+        unknown.
 
         Cancelled before it commits, a work leaves nothing; once it has begun to commit, it does so to the end.
         Nothing is written any more once damage was found, or while the database's file is not in its place: that is
         UNAVAILABLE too.
         """
-        for _ in range(TRIES_MAX):
+        for number in range(1 + AGAIN_MAX):
+            if number:
+                await self._pause(random.random() * PAUSE_SECONDS * 2 ** (number - 1))
             try:
                 with self._damage.writing(), told_plainly(self._damage):
                     return await self._worked(units, act)

@@ -28,10 +28,11 @@ from app.store.failures import TooMany
 from app.store.store import Store
 from tests.asking import Answer, Gateway
 from tests.benchmarks import closing
-from tests.databases import Kind
+from tests.databases import Databases, Kind
 from tests.faults import invariants
 from tests.faults.asking import READ, REGISTER, SETUP, Told, amounts, asked, items
 from tests.faults.test_databases_fail import _prepared
+from tests.graphql.test_idempotency import once
 from tests.servers import GatewayProcess, serving
 
 QUIET = {"runner": "false", "graphiql": "false"}
@@ -97,6 +98,43 @@ async def test_batches_over_the_same_accounts_in_opposite_orders_are_all_answere
     await gateway.store.close()
     told = invariants.Told(sent, batches=[[f"{writer}-{n}" for n in range(len(names))] for writer in range(48)])
     assert await invariants.violations(database_url, told) == []
+
+
+@pytest.mark.parametrize("key", [None, "key"])
+async def test_who_is_broken_off_in_a_deadlock_is_answered_all_the_same(
+    databases: Databases, postgresql_url: str, key: str | None
+) -> None:
+    """FS06: somebody locks two accounts in the other order; by one statement, and by a work."""
+    url = postgresql_url.replace("+asyncpg", "")
+    other, watcher = await asyncpg.connect(url), await asyncpg.connect(url)
+    # The gateway is the one who looks for deadlocks, and so the one who is broken off.
+    await other.execute(f"ALTER DATABASE {url.rpartition('/')[2]} SET deadlock_timeout = '50ms'")
+    await other.execute("SET deadlock_timeout = '60s'")
+    gateway = Gateway(postgresql_url)
+    (await gateway.ask(SETUP)).sound()
+    (await gateway.ask(ACCOUNT, name="second")).sound()
+    batch = [{**item, "accountExtId": name} for item, name in zip(items("n", 2), ("EXT", "second"), strict=True)]
+    locking = "SELECT FROM positions WHERE account_id = $1 FOR UPDATE"
+
+    async def write() -> Any:
+        if key is None:
+            return (await gateway.ask(REGISTER, items=batch)).body
+        return (await once(gateway, REGISTER, key, items=batch))[0]
+
+    broken = databases.cluster.log().count("deadlock detected")
+    async with asyncio.timeout(GRACE_SECONDS):
+        async with other.transaction():
+            await other.execute(locking, 2)
+            writing = asyncio.ensure_future(write())
+            while not await watcher.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110 - another process tells.
+                await asyncio.sleep(0)
+            await other.execute(locking, 1)
+        results = (await writing)["data"]["registerBatchAccountBalances"]["results"]
+    assert [each["errorCode"] for each in results] == [None, None]
+    assert databases.cluster.log().count("deadlock detected") == broken + 1
+    for each in (other, watcher, gateway.store):
+        await each.close()
+    assert await invariants.violations(postgresql_url, invariants.Told(amounts(batch))) == []
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from app.domain.refusals import Code, Refusal
-from app.store.store import READINGS_MAX, Store, Work
+from app.store.store import AGAIN_MAX, PAUSE_SECONDS, READINGS_MAX, Store, Work
 from tests.asking import Gateway
 from tests.faults.asking import SETUP
 
@@ -105,6 +105,70 @@ async def test_a_race_for_a_unique_key_is_run_again_until_it_is_seen(database_ur
     await store.close()
     assert sorted(outcomes) == ["found"] * 15 + ["made"]
     assert tries >= 16
+
+
+class Pauses:
+    """Waits for nothing, and knows how long it was asked to."""
+
+    def __init__(self) -> None:
+        self.asked: list[float] = []
+
+    async def __call__(self, seconds: float) -> None:
+        self.asked.append(seconds)
+
+
+async def test_a_race_that_is_lost_each_time_is_given_up_and_leaves_nothing(database_url: str) -> None:
+    """FS06: five times more, after pauses that are random, and of which each may be longer."""
+    pauses = Pauses()
+    store = Store(database_url, pause=pauses)
+    await store.work(None, lambda work: work.directory.add_unit("taken"))
+    tries = 0
+
+    async def act(work: Work) -> None:
+        nonlocal tries
+        tries += 1
+        await work.directory.add_unit("never")
+        await work.directory.add_unit("taken")
+
+    with pytest.raises(Refusal, match="Too many others write the same") as refused:
+        await store.work(None, act)
+    assert (refused.value.code, refused.value.extensions) == (Code.UNAVAILABLE, {})
+    assert (tries, len(pauses.asked)) == (6, 5)
+    assert all(0 <= asked <= PAUSE_SECONDS * 2**number for number, asked in enumerate(pauses.asked))
+    assert len(set(pauses.asked)) == 5
+    async with store.reading(None) as reads:
+        assert await reads.units() == ["taken"]
+    await store.close()
+
+
+@pytest.mark.parametrize("lost", [1, 5, 6])
+async def test_a_work_that_can_not_be_put_into_an_order_is_done_again(postgresql_url: str, lost: int) -> None:
+    """FS06: PostgreSQL breaks off (40001) who changes what another one has changed since it looked."""
+    store = Store(postgresql_url, pause=Pauses())
+    await store.work(None, lambda work: work.directory.add_unit("0"))
+    other = await asyncpg.connect(postgresql_url.replace("+asyncpg", ""))
+    tries = 0
+
+    async def act(work: Work) -> None:
+        nonlocal tries
+        tries += 1
+        connection = work.reads._connection
+        await connection.execute(text("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE"))
+        name = (await connection.execute(text("SELECT name FROM units"))).scalar_one()
+        if tries <= lost:
+            await other.execute("UPDATE units SET name = $1", str(int(name) + 10))
+        await connection.execute(text("UPDATE units SET name = :name"), {"name": str(int(name) + 1)})
+
+    if lost <= AGAIN_MAX:
+        await store.work(None, act)
+    else:
+        with pytest.raises(Refusal, match="Too many others write the same"):
+            await store.work(None, act)
+    assert tries == min(lost, AGAIN_MAX) + 1
+    async with store.reading(None) as reads:
+        assert await reads.units() == [str(10 * lost + (lost <= AGAIN_MAX))], "each change counts once"
+    await other.close()
+    await store.close()
 
 
 async def test_a_writer_waits_for_one_of_another_process(sqlite_url: str) -> None:
