@@ -16,8 +16,10 @@ from app.domain.callers import LOCAL, Caller, Scope
 from app.domain.refusals import Code, Refusal
 from app.settings import Settings
 from app.web.auth import REMEMBERED_MAX, Bearers, Nobody
-from app.web.keys import Key, OneKey, key_from
+from app.web.jwks import PublishedKeys
+from app.web.keys import PUBLIC_ALGORITHMS, Key, OneKey, key_from
 from app.web.tokens import Rules
+from tests.web.issuers import issuing
 from tests.web.tokens import (
     AUDIENCE,
     EC,
@@ -208,10 +210,17 @@ async def test_only_the_algorithms_that_are_allowed_are_taken() -> None:
 
 
 async def test_a_key_that_the_token_brings_along_or_points_to_is_passed_over() -> None:
-    pointing = {"jwk": jwk(OTHER_RSA), "jku": "http://127.0.0.1:9/", "x5u": "http://127.0.0.1:9/", "kid": "../../null"}
-    by = bearers(pem(RSA))
-    assert await fault(f"Bearer {signed(claims(), OTHER_RSA, 'RS256', pointing)}", by) == "The token is not valid."
-    assert (await admitted(f"Bearer {signed(claims(), RSA, 'RS256', pointing)}", by)).subject == "ada"
+    """Nobody is asked for it: with a key of the gateway's own, and with those of an issuer."""
+    async with issuing(jwk(RSA, "one")) as issuer, issuing(jwk(OTHER_RSA, "one")) as other:
+        place = f"http://127.0.0.1:{other.port}/keys"
+        pointing = {"jwk": jwk(OTHER_RSA), "jku": place, "x5u": place, "kid": "one"}
+        keys = PublishedKeys(f"http://127.0.0.1:{issuer.port}/keys", PUBLIC_ALGORITHMS)
+        for by in (bearers(pem(RSA)), Bearers(keys, RULES, Clock())):
+            for header in (pointing, {**pointing, "kid": place}):
+                foreign = signed(claims(), OTHER_RSA, "RS256", header)
+                assert await fault(f"Bearer {foreign}", by) == "The token is not valid."
+            assert (await admitted(f"Bearer {signed(claims(), RSA, 'RS256', pointing)}", by)).subject == "ada"
+        assert (issuer.asked, other.asked) == (1, 0)
 
 
 # --- claims -------------------------------------------------------------------------------------------------------
