@@ -8,7 +8,8 @@ import shutil
 import sqlite3
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from tests.servers import GatewayProcess, serving
 
 RECOVERY_SECONDS_MAX = 10
 CHECKPOINTS = 3
+RESTARTS = 2
 MUCH_TO_WRITE = """DROP TABLE IF EXISTS filling;
     CREATE TABLE filling AS SELECT n, repeat('x', 1000) AS x FROM generate_series(1, 60000) AS n"""
 MUCH_BYTES = 60_000_000
@@ -84,6 +86,31 @@ class Writer:
     @property
     def told(self) -> invariants.Told:
         return invariants.Told(self.accepted, batches=self.sent)
+
+
+@contextmanager
+def repeating(*acts: Callable[[], object]) -> Iterator[None]:
+    """Each is done over and over without a pause, in a thread of its own, until this is left."""
+    goes_on = True
+
+    def repeat(act: Callable[[], object]) -> None:
+        while goes_on:
+            act()
+
+    with ThreadPoolExecutor(len(acts)) as threads:
+        running = [threads.submit(repeat, act) for act in acts]
+        try:
+            yield
+        finally:
+            goes_on = False
+    for each in running:
+        each.result()
+
+
+def together(writers: Iterable[Writer]) -> invariants.Told:
+    """What all of them were told."""
+    accepted = {number: amount for writer in writers for number, amount in writer.accepted.items()}
+    return invariants.Told(accepted, batches=[batch for writer in writers for batch in writer.sent])
 
 
 def _unavailable(told: Told | None) -> bool:
@@ -223,34 +250,53 @@ async def test_a_postgresql_that_crashes_under_load_loses_nothing(
     await _prepared(postgresql_url)
     with serving(postgresql_url, tmp_path, runner="false") as gateway:
         writers = [Writer(gateway, str(number)) for number in range(3)]
-        goes_on = True
+        with repeating(*(writer.write for writer in writers)):
+            await _until(lambda: min(len(writer.accepted) for writer in writers) >= 10)
+            databases.cluster.crash()
+            await _until(lambda: all(writer.refusals for writer in writers))
+            for path, status in ((READ, 503), ("{ limits { pageSize } }", 200)):
+                told = await asyncio.to_thread(asked, gateway, path)
+                assert told is not None
+                assert told.status == status, told
+            databases.cluster.start()  # By this thread: the server ends with the one that started it.
+            await asyncio.to_thread(_recovered, gateway, Writer(gateway, "after"))
+        await _settled(writers)
+    assert await invariants.violations(postgresql_url, together(writers)) == []
 
-        def write(writer: Writer) -> None:
-            while goes_on:
-                writer.write()
 
-        threads = [threading.Thread(target=write, args=(writer,)) for writer in writers]
-        for thread in threads:
-            thread.start()
-        await _until(lambda: min(len(writer.accepted) for writer in writers) >= 10)
-        databases.cluster.crash()
-        await _until(lambda: all(writer.refusals for writer in writers))
-        for path, status in ((READ, 503), ("{ limits { pageSize } }", 200)):
-            told = await asyncio.to_thread(asked, gateway, path)
-            assert told is not None
-            assert told.status == status, told
-        databases.cluster.start()  # By this thread: the server ends with the one that started it.
-        await asyncio.to_thread(_recovered, gateway, Writer(gateway, "after"))
-        goes_on = False
-        for thread in threads:
-            await asyncio.to_thread(thread.join)
-        refusals = [told for writer in writers for told in writer.refusals]
-        assert [told for told in refusals if not _unavailable(told)] == []
-        for writer in writers:
-            await asyncio.to_thread(writer.settle)
-    accepted = {number: amount for writer in writers for number, amount in writer.accepted.items()}
-    sent = [batch for writer in writers for batch in writer.sent]
-    assert await invariants.violations(postgresql_url, invariants.Told(accepted, batches=sent)) == []
+async def test_a_postgresql_that_is_restarted_under_load_costs_no_answer_its_truth(
+    databases: Databases, postgresql_url: str, tmp_path: Path
+) -> None:
+    """FS05: it is back at once, while the connections that are kept lead to the one before."""
+    await _prepared(postgresql_url)
+    with serving(postgresql_url, tmp_path, runner="false") as gateway:
+        writers = [Writer(gateway, str(number)) for number in range(3)]
+        reads: list[Told | None] = []
+
+        def read() -> None:
+            reads.append(asked(gateway, READ))
+
+        with repeating(*(writer.write for writer in writers), read, read):
+            for round_ in range(1, RESTARTS + 1):
+                before = len(reads)
+                await _until(lambda: len(reads) > before + 10)  # noqa: B023 - it is awaited here.
+                databases.cluster.stop()
+                databases.cluster.start()
+                await asyncio.to_thread(_recovered, gateway, Writer(gateway, f"after-{round_}"))
+        answered = [told for told in reads if told is not None and (told.status, told.codes) == (200, [])]
+        assert [told for told in reads if told not in answered and not _unavailable(told)] == []
+        assert any(writer.refusals for writer in writers)
+        await _settled(writers)
+    assert await invariants.violations(postgresql_url, together(writers)) == []
+
+
+async def _settled(writers: list[Writer]) -> None:
+    """Whatever they were not told was told to be unavailable, and is told by a retry."""
+    refusals = [told for writer in writers for told in writer.refusals]
+    assert [told for told in refusals if not _unavailable(told)] == []
+    assert len(refusals) == sum(len(writer.open) for writer in writers), "a connection broke"
+    for writer in writers:
+        await asyncio.to_thread(writer.settle)
 
 
 def _checkpointer(databases: Databases) -> int:
@@ -278,55 +324,39 @@ async def test_a_postgresql_that_is_killed_in_a_checkpoint_loses_nothing(
     await _prepared(postgresql_url)
     with serving(postgresql_url, tmp_path, runner="false") as gateway:
         writers = [Writer(gateway, str(number)) for number in range(3)]
-        goes_on = True
-
-        def write(writer: Writer) -> None:
-            while goes_on:
-                writer.write()
-
-        threads = [threading.Thread(target=write, args=(writer,)) for writer in writers]
-        for thread in threads:
-            thread.start()
-        for round_ in range(1, CHECKPOINTS + 1):
-            await _until(lambda: all(len(writer.accepted) >= 20 * round_ for writer in writers))  # noqa: B023 - it is awaited here.
-            refused = [len(writer.refusals) for writer in writers]
-            checkpointer = psutil.Process(_checkpointer(databases))
-            administrator = await asyncpg.connect(postgresql_url.replace("+asyncpg", ""))
-            await administrator.execute(MUCH_TO_WRITE)
-            checkpointer.suspend()
-            written = checkpointer.io_counters().write_chars
-            checkpoint = asyncio.ensure_future(administrator.execute("CHECKPOINT"))
-            while checkpointer.io_counters().write_chars == written:
-                # It goes on for a moment each time, and so stands still soon after it began.
-                checkpointer.resume()
-                await asyncio.sleep(0)
+        with repeating(*(writer.write for writer in writers)):
+            for round_ in range(1, CHECKPOINTS + 1):
+                await _until(lambda: all(len(writer.accepted) >= 20 * round_ for writer in writers))  # noqa: B023 - it is awaited here.
+                refused = [len(writer.refusals) for writer in writers]
+                checkpointer = psutil.Process(_checkpointer(databases))
+                administrator = await asyncpg.connect(postgresql_url.replace("+asyncpg", ""))
+                await administrator.execute(MUCH_TO_WRITE)
                 checkpointer.suspend()
-                await _until(lambda: checkpointer.status() == psutil.STATUS_STOPPED)  # noqa: B023 - as above.
-            assert checkpointer.io_counters().write_chars - written < MUCH_BYTES / 2
-            ended = databases.cluster.processes() if ending == "the server" else [checkpointer.pid]
-            killed = [psutil.Process(pid) for pid in ended]
-            for process in killed:
-                process.kill()
-            with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
-                await checkpoint
-            administrator.terminate()
-            await _until(lambda: any(len(w.refusals) > n for w, n in zip(writers, refused, strict=True)))  # noqa: B023
-            if ending == "the server":
-                databases.cluster.crash()  # It has ended, and is forgotten.
-                await _until(lambda: not any(map(_runs, killed)))  # noqa: B023
-                databases.cluster.start()
-            await asyncio.to_thread(_recovered, gateway, Writer(gateway, f"after-{round_}"))
-        goes_on = False
-        for thread in threads:
-            await asyncio.to_thread(thread.join)
-        refusals = [told for writer in writers for told in writer.refusals]
-        assert [told for told in refusals if not _unavailable(told)] == []
-        for writer in writers:
-            await asyncio.to_thread(writer.settle)
+                written = checkpointer.io_counters().write_chars
+                checkpoint = asyncio.ensure_future(administrator.execute("CHECKPOINT"))
+                while checkpointer.io_counters().write_chars == written:
+                    # It goes on for a moment each time, and so stands still soon after it began.
+                    checkpointer.resume()
+                    await asyncio.sleep(0)
+                    checkpointer.suspend()
+                    await _until(lambda: checkpointer.status() == psutil.STATUS_STOPPED)  # noqa: B023 - as above.
+                assert checkpointer.io_counters().write_chars - written < MUCH_BYTES / 2
+                ended = databases.cluster.processes() if ending == "the server" else [checkpointer.pid]
+                killed = [psutil.Process(pid) for pid in ended]
+                for process in killed:
+                    process.kill()
+                with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
+                    await checkpoint
+                administrator.terminate()
+                await _until(lambda: any(len(w.refusals) > n for w, n in zip(writers, refused, strict=True)))  # noqa: B023
+                if ending == "the server":
+                    databases.cluster.crash()  # It has ended, and is forgotten.
+                    await _until(lambda: not any(map(_runs, killed)))  # noqa: B023
+                    databases.cluster.start()
+                await asyncio.to_thread(_recovered, gateway, Writer(gateway, f"after-{round_}"))
+        await _settled(writers)
     assert databases.cluster.log().count("redo starts at") >= CHECKPOINTS
-    accepted = {number: amount for writer in writers for number, amount in writer.accepted.items()}
-    sent = [batch for writer in writers for batch in writer.sent]
-    assert await invariants.violations(postgresql_url, invariants.Told(accepted, batches=sent)) == []
+    assert await invariants.violations(postgresql_url, together(writers)) == []
 
 
 async def test_sessions_that_are_ended_under_load_cost_no_answer_its_truth(postgresql_url: str, tmp_path: Path) -> None:
@@ -350,15 +380,10 @@ async def test_sessions_that_are_ended_under_load_cost_no_answer_its_truth(postg
                 ORDER BY random() LIMIT 1) AS one"""
             )
             await asyncio.sleep(0.05)
-        refusals = [told for writer in writers for told in writer.refusals]
-        assert [told for told in refusals if not _unavailable(told)] == []
-        for writer in writers:
-            await asyncio.to_thread(writer.settle)
+        await _settled(writers)
     await killer.close()
     assert ended > 2
-    accepted = {number: amount for writer in writers for number, amount in writer.accepted.items()}
-    sent = [batch for writer in writers for batch in writer.sent]
-    assert await invariants.violations(postgresql_url, invariants.Told(accepted, batches=sent)) == []
+    assert await invariants.violations(postgresql_url, together(writers)) == []
 
 
 async def test_ready_tells_which_sqlite_it_is_and_one_of_two_stores_checkpoints(
