@@ -1,9 +1,11 @@
 """The start: soon on a database of any size, and ended by a sentence where the database can't be used."""
 
 import asyncio
+import json
 import socket
 import sqlite3
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -13,18 +15,22 @@ import asyncpg
 import psutil
 import pytest
 
+from app.store.files import Place
 from app.store.migrations import HEAD, REVISIONS
 from tests import servers
 from tests.databases import Databases, Kind, contents, free_port
-from tests.faults.test_databases_fail import _prepared
+from tests.faults import invariants
+from tests.faults.asking import SETUP, asked
+from tests.faults.test_databases_fail import Writer, _prepared
 from tests.faults.test_files_away import _problems
-from tests.servers import PROGRAM, environment, serving
+from tests.servers import COMMAND_SECONDS_MAX, PROGRAM, environment, serving
 
 QUIET = {"runner": "false", "graphiql": "false"}
 CHECKS_SECONDS_MAX = 5
 START_SECONDS_MAX = 2 * CHECKS_SECONDS_MAX
 """The process, its imports, and ten times what checks take, on a machine that does other things too."""
 WAIT_SECONDS = 10
+KILLS_MIN = 8
 ENTRIES = 200_000
 OTHER_VERSION = "UPDATE alembic_version SET version_num = '9999'"
 """As another version of the gateway leaves the database that it has migrated."""
@@ -82,6 +88,39 @@ def test_a_start_is_soon_whatever_the_size_of_the_database(database_url: str, tm
     took, of_large = _started(database_url, tmp_path)
     assert took < START_SECONDS_MAX
     assert of_large - of_small < LOOKED_AT_MAX
+
+
+def test_starts_that_are_killed_at_any_moment_leave_nothing_in_the_way_of_another(
+    empty_database_url: str, tmp_path: Path
+) -> None:
+    """FS14: a loop of crashes, from an empty database on; so some of them meet the migrations."""
+    command = (sys.executable, "-m", "tests.faults.starting_program", str(free_port()), "20260301")
+    done = subprocess.run(
+        command,
+        env=environment(empty_database_url),
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_SECONDS_MAX,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert len(json.loads(done.stdout)) >= KILLS_MIN
+    begun, prepared = (done.stderr.count(said) for said in ("no_key", "GraphiQL:"))
+    assert begun > prepared > 1, "some were killed while they prepared the database, and some after that"
+    assert "Traceback" not in done.stderr
+    for name in ("serve", "checkpoint") if empty_database_url.startswith("sqlite") else ():
+        place = Place(Path(_file(empty_database_url)), name)
+        assert place.try_take()
+        place.leave()
+    assert asyncio.run(invariants.violations(empty_database_url)) == []
+    begun_at = time.monotonic()
+    with serving(empty_database_url, tmp_path, **QUIET) as gateway:
+        assert time.monotonic() - begun_at < START_SECONDS_MAX
+        assert asked(gateway, SETUP) is not None
+        writer = Writer(gateway, "w")
+        writer.write()
+        writer.settle()
+    assert asyncio.run(invariants.violations(empty_database_url, writer.told)) == []
 
 
 @contextmanager
