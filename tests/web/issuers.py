@@ -20,6 +20,7 @@ class Issuer:
 
     def __init__(self) -> None:
         self.port = 0
+        self.server: asyncio.Server | None = None
         self.asked = 0
         self.answer = b""
         self.is_silent = False
@@ -32,6 +33,11 @@ class Issuer:
     def tell(self, body: bytes, status: str = "200 OK", headers: Sequence[str] = ()) -> None:
         lines = [f"HTTP/1.1 {status}", f"content-length: {len(body)}", "connection: close", *headers]
         self.answer = "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+    def go_away(self) -> None:
+        """Listen no longer, as if it was killed."""
+        assert self.server is not None
+        self.server.close()
 
     async def answered(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -53,7 +59,7 @@ async def issuing(*keys: Any, tls: ssl.SSLContext | None = None) -> AsyncIterato
     """An issuer that listens, and publishes some keys."""
     issuer = Issuer()
     issuer.publish(*keys)
-    server = await asyncio.start_server(issuer.answered, "127.0.0.1", 0, ssl=tls)
+    issuer.server = server = await asyncio.start_server(issuer.answered, "127.0.0.1", 0, ssl=tls)
     issuer.port = server.sockets[0].getsockname()[1]
     async with server:
         yield issuer

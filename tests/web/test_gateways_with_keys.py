@@ -2,6 +2,7 @@
 
 import asyncio
 import http.client
+import itertools
 import json
 import subprocess
 import time
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import websockets
 from websockets.asyncio.client import ClientConnection
@@ -22,6 +24,8 @@ from tests.web.servers import Reply, Served
 from tests.web.tokens import AUDIENCE, EC, ISSUER, OTHER_RSA, RSA, SECRET, claims, jwk, pem, signed
 
 SECONDS = 30
+COOL_DOWN_SECONDS = 1.0
+ANSWERS_SECONDS_MAX = 2
 WITH_SECRET = {
     "BALANCE_GATEWAY_JWT_KEY": SECRET,
     "BALANCE_GATEWAY_JWT_ISSUER": ISSUER,
@@ -256,6 +260,49 @@ async def test_published_keys_change_over_under_a_running_gateway(tmp_path: Path
             assert old not in gateway.log()
         finally:
             await asyncio.to_thread(gateway.stop)
+
+
+async def test_an_issuer_that_is_gone_leaves_its_keys_good_and_new_names_refused_at_once(tmp_path: Path) -> None:
+    """FS28: also past the time after which they are read again; nothing piles up meanwhile."""
+    async with issuing(jwk(RSA, "one")) as issuer:
+        settings = {
+            "BALANCE_GATEWAY_JWT_JWKS_URL": f"http://127.0.0.1:{issuer.port}/keys",
+            "BALANCE_GATEWAY_JWT_JWKS_ALLOW_HTTP": "true",
+            "BALANCE_GATEWAY_JWT_JWKS_CACHE_SECONDS": "1",
+            "BALANCE_GATEWAY_JWT_JWKS_COOL_DOWN_SECONDS": f"{COOL_DOWN_SECONDS}",
+            "BALANCE_GATEWAY_JWT_AUDIENCE": AUDIENCE,
+        }
+        with GatewayProcess(f"sqlite+aiosqlite:///{tmp_path}/gateway.db", tmp_path, settings) as gateway:
+            process, numbers = psutil.Process(gateway.pid), itertools.count()
+
+            async def statuses() -> tuple[int, int]:
+                """Of a known key, and of one that nobody knows; each by a token that was never there, and soon."""
+                begun = time.monotonic()
+                known, unknown = (
+                    signed(claims(time.time(), jti=str(next(numbers))), key, "RS256", {"kid": name})
+                    for key, name in ((RSA, "one"), (OTHER_RSA, f"new-{next(numbers)}"))
+                )
+                told = [(await asyncio.to_thread(ask, gateway, VIEWER, each)).status for each in (known, unknown)]
+                assert time.monotonic() - begun < ANSWERS_SECONDS_MAX
+                return told[0], told[1]
+
+            def tries() -> int:
+                return gateway.log().count('"jwks_failed"')
+
+            assert await statuses() == (200, 401)
+            threads, files = process.num_threads(), process.num_fds()
+            issuer.go_away()
+            until = time.monotonic() + SECONDS
+            while tries() < 2:
+                assert time.monotonic() < until
+                assert await statuses() == (200, 401)
+            begun = time.monotonic()
+            assert [await statuses() for _ in range(20)] == [(200, 401)] * 20
+            assert tries() - 2 <= (time.monotonic() - begun) / COOL_DOWN_SECONDS + 1
+            assert issuer.asked == 1
+            while process.num_fds() > files:  # The last connections are closed by and by.
+                assert time.monotonic() < until
+            assert process.num_threads() <= threads
 
 
 WRONG_SETTINGS: list[tuple[dict[str, str], str]] = [
