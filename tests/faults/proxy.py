@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 Lost = Literal["question", "answer"]
 
-_AT_ONCE = struct.pack("ii", 1, 0)
+AT_ONCE = struct.pack("ii", 1, 0)
+"""As SO_LINGER: a socket that is closed then is so by RST."""
 _CHUNK_BYTES = 65_536
 
 
@@ -30,7 +31,7 @@ class _Pair:
         """End both with RST: neither side is told what was on its way."""
         for writer in self._writers:
             with suppress(OSError):
-                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
             writer.transport.abort()
 
     def close(self) -> None:
