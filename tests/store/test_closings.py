@@ -305,14 +305,14 @@ async def test_a_division_that_cannot_be_closed_holds_up_no_other(bank: Bank) ->
     assert told.data["division_code"] == "B"
 
 
-@pytest.mark.parametrize("offset", ["Etc/GMT+12", "Etc/GMT", "Etc/GMT-2", "Etc/GMT-14"])
+@pytest.mark.parametrize("offset", ["Etc/GMT", "Etc/GMT-2"])
 async def test_a_zone_whose_rules_change_closes_no_day_twice_and_passes_over_none(
     bank: Bank, monkeypatch: pytest.MonkeyPatch, offset: str
 ) -> None:
     """FS16: another tzdata says that a zone's clocks have been others all the time, from one closing to the next."""
     divisions: dict[int, tuple[int, str]] = {}
     """How many closings of each are done before that, and its account."""
-    for closed, is_updated, time in product((0, 1, 3), (False, True), ("00:30:00", "12:00:00", "23:30:00")):
+    for closed, is_updated, time in product((0, 1, 3), (False, True), ("00:30:00", "23:30:00")):
         code = f"{closed}-{is_updated}-{time[:2]}"
         bank.gateway.now = MORNING
         await bank.done(LAGOS, code=code)
