@@ -309,27 +309,30 @@ class Databases:
         return Cluster(self._folder / f"postgresql-{next(self._numbers)}").__enter__()
 
     @contextmanager
-    def made(self, kind: Kind, *, empty: bool = False) -> Iterator[str]:
-        """The URL of a new database, migrated unless it is to be empty; gone afterwards."""
-        made = self._sqlite(empty=empty) if kind == "sqlite" else self._postgresql(empty=empty)
+    def made(self, kind: Kind, *, empty: bool = False, like: str | None = None) -> Iterator[str]:
+        """The URL of a new database, migrated unless it is to be empty; gone afterwards.
+
+        `like` is another of that kind, which nobody is connected to: it is copied.
+        """
+        made = self._sqlite(empty, like) if kind == "sqlite" else self._postgresql(empty, like)
         with made as url:
             yield url
 
     @contextmanager
-    def _sqlite(self, *, empty: bool) -> Iterator[str]:
+    def _sqlite(self, empty: bool, like: str | None) -> Iterator[str]:
         folder = self._folder / f"sqlite-{next(self._numbers)}"
         folder.mkdir()
         file = folder / "gateway.db"
         if not empty:
-            shutil.copyfile(self._sqlite_template, file)
+            shutil.copyfile(self._sqlite_template if like is None else like.removeprefix(_sqlite_url("")), file)
         try:
             yield _sqlite_url(file)
         finally:
             shutil.rmtree(folder)
 
     @contextmanager
-    def _postgresql(self, *, empty: bool) -> Iterator[str]:
-        template = "template1" if empty else self._postgresql_template
+    def _postgresql(self, empty: bool, like: str | None) -> Iterator[str]:
+        template = "template1" if empty else self._postgresql_template if like is None else like.rpartition("/")[2]
         name = f"test_{next(self._numbers)}_{secrets.token_hex(4)}"
         self._execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         try:
@@ -398,5 +401,5 @@ def contents(url: str) -> Iterator[Callable[[], str]]:
             runner.run(connection.close())
 
 
-def _sqlite_url(file: Path) -> str:
+def _sqlite_url(file: Path | str) -> str:
     return f"sqlite+aiosqlite:///{file}"

@@ -8,6 +8,9 @@ from tests.servers import GatewayProcess
 
 SECONDS = 30
 
+Item = dict[str, Any]
+"""An AccountBalanceInput, as it is sent."""
+
 SETUP = """mutation {
   createContractor(input: {name: "Acme", isCustomer: true}) { contractor { id } }
   createAccount(input: {name: "Main", contractorId: "contractor_1", externalId: "EXT", balanceHighThreshold: 5}) {
@@ -52,7 +55,7 @@ def asked(gateway: GatewayProcess, query: str, key: str | None = None, **variabl
         connection.close()
 
 
-def items(prefix: str, count: int) -> list[dict[str, Any]]:
+def items(prefix: str, count: int) -> list[Item]:
     """A batch: amounts 0, 1, 2, … a minute apart."""
     return [
         {
@@ -66,5 +69,5 @@ def items(prefix: str, count: int) -> list[dict[str, Any]]:
     ]
 
 
-def amounts(batch: list[dict[str, Any]]) -> dict[str, int]:
-    return {item["communicationNumber"]: item["value"] for item in batch}
+def numbered(batch: list[Item]) -> dict[str, Item]:
+    return {item["communicationNumber"]: item for item in batch}

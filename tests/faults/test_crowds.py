@@ -30,7 +30,7 @@ from tests.asking import Answer, Gateway
 from tests.benchmarks import closing
 from tests.databases import Databases, Kind
 from tests.faults import invariants
-from tests.faults.asking import READ, REGISTER, SETUP, Told, amounts, asked, items
+from tests.faults.asking import READ, REGISTER, SETUP, Item, Told, asked, items, numbered
 from tests.faults.test_databases_fail import _prepared
 from tests.graphql.test_idempotency import once
 from tests.servers import GatewayProcess, serving
@@ -61,14 +61,14 @@ async def test_64_writers_are_all_answered(database_url: str) -> None:
     """FS07: each writes twenty batches, one after another; no lock is lost, and nothing is refused."""
     gateway = Gateway(database_url)
     (await gateway.ask(SETUP)).sound()
-    sent: dict[str, int] = {}
+    sent: dict[str, Item] = {}
 
     async def write(writer: int) -> None:
         for number in range(ROUNDS):
             batch = items(f"{writer}-{number}", 1)
             told = (await gateway.ask(REGISTER, items=batch)).sound()["registerBatchAccountBalances"]
             assert [each["errorCode"] for each in told["results"]] == [None]
-            sent.update(amounts(batch))
+            sent.update(numbered(batch))
 
     await asyncio.gather(*(write(writer) for writer in range(WRITERS)))
     await gateway.store.close()
@@ -83,7 +83,7 @@ async def test_batches_over_the_same_accounts_in_opposite_orders_are_all_answere
     names = [f"A{number}" for number in range(8)]
     for name in names:
         (await gateway.ask(ACCOUNT, name=name)).sound()
-    sent: dict[str, int] = {}
+    sent: dict[str, Item] = {}
 
     async def write(writer: int) -> None:
         order = names if writer % 2 else names[::-1]
@@ -92,7 +92,7 @@ async def test_batches_over_the_same_accounts_in_opposite_orders_are_all_answere
         ]
         told = (await gateway.ask(REGISTER, items=batch)).sound()["registerBatchAccountBalances"]
         assert [each["errorCode"] for each in told["results"]] == [None] * len(order)
-        sent.update(amounts(batch))
+        sent.update(numbered(batch))
 
     await asyncio.gather(*(write(writer) for writer in range(48)))
     await gateway.store.close()
@@ -273,7 +273,7 @@ def test_who_finds_all_connections_taken_is_told_within_two_seconds_and_health_a
             again = asked(gateway, REGISTER, key=f"k{number}", items=items(f"n{number}", 1))
             assert again is not None
             assert [each["errorCode"] for each in again.results] == [None]
-    sent = {name: amount for number in range(CROWD) for name, amount in amounts(items(f"n{number}", 1)).items()}
+    sent = {name: item for number in range(CROWD) for name, item in numbered(items(f"n{number}", 1)).items()}
     assert asyncio.run(invariants.violations(database_url, invariants.Told(sent))) == []
 
 
@@ -286,8 +286,8 @@ def test_200_readers_and_64_writers_at_once_are_all_answered(database_url: str, 
         writing = [crowd.submit(asked, gateway, REGISTER, items=batch) for batch in batches]
         answers = [one.result() for one in (*reading, *writing)]
     assert [told for told in answers if told is None or told.status != 200] == []
-    sent = {name: amount for batch in batches for name, amount in amounts(batch).items()}
-    told = invariants.Told(sent, batches=[list(amounts(batch)) for batch in batches])
+    sent = {name: item for batch in batches for name, item in numbered(batch).items()}
+    told = invariants.Told(sent, batches=[list(numbered(batch)) for batch in batches])
     assert asyncio.run(invariants.violations(database_url, told)) == []
 
 

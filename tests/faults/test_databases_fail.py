@@ -24,7 +24,7 @@ from app.store.store import Store, Work
 from tests.asking import Gateway
 from tests.databases import Databases
 from tests.faults import invariants
-from tests.faults.asking import READ, REGISTER, SETUP, Told, amounts, asked, items
+from tests.faults.asking import READ, REGISTER, SETUP, Item, Told, asked, items, numbered
 from tests.servers import GatewayProcess, serving
 
 RECOVERY_SECONDS_MAX = 10
@@ -49,8 +49,8 @@ class Writer:
         self._gateway = gateway
         self._name = name
         self._number = 0
-        self.accepted: dict[str, int] = {}
-        self.sent: list[dict[str, int]] = []
+        self.accepted: dict[str, Item] = {}
+        self.sent: list[dict[str, Item]] = []
         self.open: list[str] = []
         """Batches whose outcome is unknown."""
         self.refusals: list[Told] = []
@@ -73,14 +73,14 @@ class Writer:
 
     def _sent(self, prefix: str) -> Told | None:
         batch = items(prefix, 2)
-        self.sent.append(amounts(batch))
+        self.sent.append(numbered(batch))
         told = asked(self._gateway, REGISTER, prefix, items=batch)
         if told is None or told.status != 200:
             self.open.append(prefix)
             self.refusals += [] if told is None else [told]
         else:
             assert [result["errorCode"] for result in told.results] == [None, None]
-            self.accepted |= amounts(batch)
+            self.accepted |= numbered(batch)
         return told
 
     @property
@@ -109,7 +109,7 @@ def repeating(*acts: Callable[[], object]) -> Iterator[None]:
 
 def together(writers: Iterable[Writer]) -> invariants.Told:
     """What all of them were told."""
-    accepted = {number: amount for writer in writers for number, amount in writer.accepted.items()}
+    accepted = {number: item for writer in writers for number, item in writer.accepted.items()}
     return invariants.Told(accepted, batches=[batch for writer in writers for batch in writer.sent])
 
 

@@ -24,7 +24,7 @@ from tests import servers
 from tests.asking import Gateway
 from tests.databases import Cluster, Databases, scratch
 from tests.faults import invariants
-from tests.faults.asking import READ, REGISTER, SETUP, amounts, asked, items
+from tests.faults.asking import READ, REGISTER, SETUP, asked, items, numbered
 from tests.faults.test_databases_fail import Writer
 from tests.faults.test_restores import stored
 from tests.servers import GatewayProcess, serving
@@ -132,7 +132,7 @@ async def test_a_damaged_page_is_never_answered_from_and_the_rest_is(
         told = asked(gateway, CONTRACTOR)  # It is started anew, and nobody has come to the damage yet.
         assert told is not None
         assert told.body["data"]["createContractor"]["contractor"]["id"] == "contractor_2"
-    assert await invariants.violations(sqlite_url, invariants.Told(amounts(batch))) == []
+    assert await invariants.violations(sqlite_url, invariants.Told(numbered(batch))) == []
 
 
 @pytest.mark.parametrize("plans", ["true", "false"])
@@ -208,7 +208,7 @@ async def test_damage_that_a_commit_meets_is_an_unknown_outcome(
         again = await asyncio.to_thread(asked, gateway, REGISTER, key, items=batch)
         assert again is not None
         assert [each["errorCode"] for each in again.results] == [None, None]
-    told_of = invariants.Told(amounts(batch), batches=[amounts(batch)])
+    told_of = invariants.Told(numbered(batch), batches=[numbered(batch)])
     assert await invariants.violations(postgresql_url, told_of) == []
 
 
@@ -247,7 +247,7 @@ async def test_a_damaged_index_lets_no_number_be_stored_again(sqlite_url: str, t
         told = asked(gateway, ENTRIES)
         assert told is not None
         nodes = told.body["data"]["account"]["balances"]["nodes"]
-    assert {node["communicationNumber"]: int(node["amount"]) for node in nodes} == amounts(batch)
+    assert {node["communicationNumber"]: int(node["amount"]) for node in nodes} == {"n-0": 0, "n-1": 1}
     assert len(nodes) == 2
 
 

@@ -16,7 +16,7 @@ from app.domain.refusals import Code, Refusal
 from app.store.store import Work
 from tests.asking import Gateway
 from tests.faults import invariants
-from tests.faults.asking import READ, REGISTER, SETUP, amounts, asked, items
+from tests.faults.asking import READ, REGISTER, SETUP, asked, items, numbered
 from tests.faults.test_databases_fail import _prepared
 from tests.servers import GatewayProcess, serving
 
@@ -100,7 +100,7 @@ async def test_nothing_is_written_to_a_file_that_is_not_in_its_place_and_all_rec
         told = asked(gateway, REGISTER, "key", items=after)
         assert told is not None
         assert [result["errorCode"] for result in told.results] == [None, None]
-    known = invariants.Told(amounts(before) | amounts(after), batches=[amounts(after)])
+    known = invariants.Told(numbered(before) | numbered(after), batches=[numbered(after)])
     assert await invariants.violations(sqlite_url, known) == []
 
 

@@ -14,7 +14,7 @@ from app.store.sqlite import CHECKPOINT_PAGES
 from tests import servers
 from tests.asking import Gateway
 from tests.faults import invariants
-from tests.faults.asking import REGISTER, amounts, asked, items
+from tests.faults.asking import REGISTER, Item, asked, items, numbered
 from tests.faults.test_databases_fail import Writer, _prepared
 from tests.graphql.test_idempotency import once
 from tests.servers import GatewayProcess
@@ -43,7 +43,7 @@ async def test_a_kill_at_each_place_of_a_batch(prepared_url: str, tmp_path: Path
         assert asked(gateway, REGISTER, "key", items=batch) is None
         assert gateway.ended() == -9
         assert f"reached {place}" in gateway.log()
-    told = invariants.Told({}, batches=[amounts(batch)])
+    told = invariants.Told({}, batches=[numbered(batch)])
     assert await invariants.violations(prepared_url, told) == []
     after = Gateway(prepared_url)
     body, answered = await once(after, REGISTER, "key", items=batch)
@@ -57,7 +57,7 @@ async def test_a_kill_at_each_place_of_a_batch(prepared_url: str, tmp_path: Path
     assert {(result["errorCode"], result["sameContent"]) for result in held} == {("O005", True)}
     assert [result["balance"] for result in held] == [result["balance"] for result in results]
     await after.store.close()
-    told = invariants.Told(amounts(batch), batches=[amounts(batch)])
+    told = invariants.Told(numbered(batch), batches=[numbered(batch)])
     assert await invariants.violations(prepared_url, told) == []
 
 
@@ -71,21 +71,21 @@ async def test_a_kill_at_each_place_of_a_batch_without_a_key(prepared_url: str, 
         assert gateway.ended() == -9
         assert f"reached {place}" in gateway.log()
     is_there = COMMITTED[place]
-    told = invariants.Told(amounts(batch) if is_there else {}, rejected=[] if is_there else amounts(batch))
+    told = invariants.Told(numbered(batch) if is_there else {}, rejected=[] if is_there else numbered(batch))
     assert await invariants.violations(prepared_url, told) == []
     after = Gateway(prepared_url)
     again = (await after.ask(REGISTER, items=batch)).sound()["registerBatchAccountBalances"]["results"]
     assert [each["errorCode"] for each in again] == ["O005" if is_there else None] * 5
     await after.store.close()
-    assert await invariants.violations(prepared_url, invariants.Told(amounts(batch), batches=[amounts(batch)])) == []
+    assert await invariants.violations(prepared_url, invariants.Told(numbered(batch), batches=[numbered(batch)])) == []
 
 
 @pytest.mark.parametrize(("seed", "has_key"), [(0, True), (1, False)], ids=["with keys", "without keys"])
 async def test_a_kill_at_a_random_moment(prepared_url: str, tmp_path: Path, seed: int, *, has_key: bool) -> None:
     """K4 too: four clients write without pause, and the kill comes wherever they are."""
     chance = random.Random(seed)
-    accepted: dict[str, int] = {}
-    sent: list[dict[str, int]] = []
+    accepted: dict[str, Item] = {}
+    sent: list[dict[str, Item]] = []
     unknown: list[str] = []
     enough = threading.Event()
     with servers.serving(prepared_url, tmp_path, runner="false", graphiql="false") as gateway:
@@ -94,13 +94,13 @@ async def test_a_kill_at_a_random_moment(prepared_url: str, tmp_path: Path, seed
             for number in range(10_000):
                 prefix = f"{client}-{number}"
                 batch = items(prefix, 5)
-                sent.append(amounts(batch))
+                sent.append(numbered(batch))
                 told = asked(gateway, REGISTER, prefix if has_key else None, items=batch)
                 if told is None:
                     unknown.append(prefix)
                     return
                 assert (told.status, [result["errorCode"] for result in told.results]) == (200, [None] * 5)
-                accepted.update(amounts(batch))
+                accepted.update(numbered(batch))
                 if len(accepted) > 100:
                     enough.set()
 
@@ -124,7 +124,7 @@ async def test_a_kill_at_a_random_moment(prepared_url: str, tmp_path: Path, seed
         results = body["data"]["registerBatchAccountBalances"]["results"]
         outcomes = {(each["errorCode"], each["sameContent"]) for each in results}
         assert outcomes in ([{(None, None)}] if has_key else [{(None, None)}, {("O005", True)}])
-        accepted.update(amounts(batch))
+        accepted.update(numbered(batch))
     await after.store.close()
     assert await invariants.violations(prepared_url, invariants.Told(accepted, batches=sent)) == []
 
@@ -138,8 +138,8 @@ async def test_kills_at_two_hundred_random_moments(prepared_url: str) -> None:
     unknown = sorted(set(told["sent"]) - set(told["answered"]))
     assert len(unknown) <= KILLS <= len(told["answered"])
     sent = {prefix: items(prefix, 5) for prefix in told["sent"]}
-    accepted = {number: amount for prefix in told["answered"] for number, amount in amounts(sent[prefix]).items()}
-    batches = [amounts(batch) for batch in sent.values()]
+    accepted = {number: item for prefix in told["answered"] for number, item in numbered(sent[prefix]).items()}
+    batches = [numbered(batch) for batch in sent.values()]
     assert await invariants.violations(prepared_url, invariants.Told(accepted, batches=batches)) == []
     after = Gateway(prepared_url)
     outcomes: Counter[tuple[str | None, bool | None]] = Counter()
@@ -147,7 +147,7 @@ async def test_kills_at_two_hundred_random_moments(prepared_url: str) -> None:
         results = (await after.ask(REGISTER, items=sent[prefix])).sound()["registerBatchAccountBalances"]["results"]
         (outcome,) = {(each["errorCode"], each["sameContent"]) for each in results}
         outcomes[outcome] += 1
-        accepted |= amounts(sent[prefix])
+        accepted |= numbered(sent[prefix])
     await after.store.close()
     assert set(outcomes) == {(None, None), ("O005", True)}, "some kills came before the commit, some after it"
     assert await invariants.violations(prepared_url, invariants.Told(accepted, batches=batches)) == []

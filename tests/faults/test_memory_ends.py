@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from tests.faults import invariants
-from tests.faults.asking import READ, REGISTER, Told, amounts, asked, items
+from tests.faults.asking import READ, REGISTER, Item, Told, asked, items, numbered
 from tests.faults.test_databases_fail import Writer, _prepared
 from tests.servers import GatewayProcess, serving
 
@@ -68,15 +68,15 @@ class Batches:
     """Large batches, half of them with keys, and what became of each."""
 
     def __init__(self) -> None:
-        self.accepted: dict[str, int] = {}
+        self.accepted: dict[str, Item] = {}
         self.open: dict[str, str | None] = {}
-        self.sent: list[dict[str, int]] = []
+        self.sent: list[dict[str, Item]] = []
 
     def send(self, gateway: GatewayProcess, prefix: str, key: str | None) -> None:
         batch = _batch(prefix)
-        self.sent.append(amounts(batch))
+        self.sent.append(numbered(batch))
         if _is_accepted(_told(gateway, key, batch)):
-            self.accepted |= amounts(batch)
+            self.accepted |= numbered(batch)
         else:
             self.open[prefix] = key
 
@@ -89,7 +89,7 @@ class Batches:
             assert told.codes == []
             outcomes = {(each["errorCode"], each["sameContent"]) for each in told.results}
             assert outcomes in [{(None, None)}, *([] if key else [{("O005", True)}])]
-            self.accepted |= amounts(batch)
+            self.accepted |= numbered(batch)
 
 
 async def test_a_gateway_without_memory_refuses_or_ends_and_has_lost_nothing(database_url: str, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from app.store.wires import END_SECONDS, PROBE_SECONDS, Wire
 from tests.asking import Gateway
 from tests.databases import Databases
 from tests.faults import invariants
-from tests.faults.asking import READ, REGISTER, SETUP, Told, amounts, asked, items
+from tests.faults.asking import READ, REGISTER, SETUP, Told, asked, items, numbered
 from tests.faults.proxy import Lost, Proxy, proxied
 from tests.faults.test_databases_fail import RECOVERY_SECONDS_MAX, Writer, _prepared
 from tests.servers import GatewayProcess, serving
@@ -82,7 +82,7 @@ async def _sound(network: Network, *writers: Writer) -> None:
     """All that was unknown is told by a retry, and what is stored is what was told."""
     for writer in writers:
         await asyncio.to_thread(writer.settle)
-    accepted = {number: amount for writer in writers for number, amount in writer.accepted.items()}
+    accepted = {number: item for writer in writers for number, item in writer.accepted.items()}
     sent = [batch for writer in writers for batch in writer.sent]
     assert await invariants.violations(network.url, invariants.Told(accepted, batches=sent)) == []
     assert network.proxy.connections <= SESSIONS_MAX
@@ -120,7 +120,7 @@ async def test_a_commit_that_is_cut_off_is_unknown_and_its_key_tells(network: Ne
     again = await asyncio.to_thread(_timed, gateway, REGISTER, lost, items=batch)
     assert [each["errorCode"] for each in again.results] == [None, None]
     assert ("idempotency-replayed" in again.headers) == (lost == "answer")
-    assert await invariants.violations(url, invariants.Told(amounts(batch), batches=[amounts(batch)])) == []
+    assert await invariants.violations(url, invariants.Told(numbered(batch), batches=[numbered(batch)])) == []
 
 
 @pytest.mark.parametrize("lost", ["question", "answer"])
@@ -137,7 +137,7 @@ async def test_a_batch_that_is_cut_off_is_unknown_and_its_numbers_tell(network: 
     is_there = lost == "answer"
     outcomes = {(each["errorCode"], each["sameContent"]) for each in again.results}
     assert outcomes == {("O005", True) if is_there else (None, None)}
-    assert await invariants.violations(url, invariants.Told(amounts(batch), batches=[amounts(batch)])) == []
+    assert await invariants.violations(url, invariants.Told(numbered(batch), batches=[numbered(batch)])) == []
 
 
 @pytest.mark.parametrize("lost", ["question", "answer"])
@@ -149,7 +149,7 @@ async def test_a_work_that_is_cut_off_before_its_commit_is_done_again(network: N
     told = await asyncio.to_thread(_timed, gateway, REGISTER, f"work-{lost}", items=batch)
     assert proxy.resets - before == 1
     assert [each["errorCode"] for each in told.results] == [None, None]
-    assert await invariants.violations(url, invariants.Told(amounts(batch), batches=[amounts(batch)])) == []
+    assert await invariants.violations(url, invariants.Told(numbered(batch), batches=[numbered(batch)])) == []
 
 
 async def test_connections_that_break_at_random_cost_no_answer_its_truth(network: Network) -> None:
@@ -261,7 +261,7 @@ async def test_a_commit_that_the_network_swallows_is_unknown_and_its_key_tells(n
     assert [each["errorCode"] for each in again.results] == [None, None]
     # Where the question was lost, a retry that waited too long for the lock may have done it.
     assert lost == "question" or "idempotency-replayed" in again.headers
-    assert await invariants.violations(url, invariants.Told(amounts(batch), batches=[amounts(batch)])) == []
+    assert await invariants.violations(url, invariants.Told(numbered(batch), batches=[numbered(batch)])) == []
 
 
 async def test_a_work_that_the_network_swallows_is_unknown_and_its_key_tells(network: Network) -> None:
@@ -275,7 +275,7 @@ async def test_a_work_that_the_network_swallows_is_unknown_and_its_key_tells(net
     assert told.body["errors"][0]["extensions"]["outcome"] == "unknown"
     again = await _answered_in_time(network, "middle", batch)
     assert [each["errorCode"] for each in again.results] == [None, None]
-    assert await invariants.violations(url, invariants.Told(amounts(batch), batches=[amounts(batch)])) == []
+    assert await invariants.violations(url, invariants.Told(numbered(batch), batches=[numbered(batch)])) == []
 
 
 async def test_connections_that_lead_nowhere_cost_one_deadline_and_not_one_each(network: Network) -> None:

@@ -18,7 +18,7 @@ from tests.asking import Answer, Gateway
 from tests.cli.test_commands import URL, run
 from tests.databases import Cluster, Databases, Kind
 from tests.faults import invariants
-from tests.faults.asking import REGISTER, amounts, asked, items
+from tests.faults.asking import REGISTER, asked, items, numbered
 from tests.faults.test_databases_fail import Writer, _prepared
 from tests.servers import serving
 
@@ -156,7 +156,7 @@ async def test_a_backup_under_load_holds_the_first_writes_and_takes_the_others_a
         assert len(early) <= len(own) < len(writer.accepted), "it was taken while this one wrote"
     if url.startswith(SQLITE):
         assert held == all_of_them[: len(held)]
-    accepted = {number: amount for writer in writers for number, amount in writer.accepted.items()}
+    accepted = {number: item for writer in writers for number, item in writer.accepted.items()}
     sent = [batch for writer in writers for batch in writer.sent]
     there = {number: accepted[number] for number in held}
     assert await invariants.violations(restored, invariants.Told(there, batches=sent)) == []
@@ -269,7 +269,7 @@ async def test_what_comes_after_a_restore_is_never_taken_for_what_was_lost(
         assert not await restored.refuses(after=event)
         assert not await restored.refuses(after=cursor)
     await gateway.store.close()
-    assert await invariants.violations(restored_url, invariants.Told(amounts(items("kept", 3)))) == []
+    assert await invariants.violations(restored_url, invariants.Told(numbered(items("kept", 3)))) == []
 
 
 async def test_a_database_that_is_in_use_is_not_told_to_be_a_backup(database_url: str, tmp_path: Path) -> None:

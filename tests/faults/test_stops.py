@@ -23,7 +23,7 @@ from app import logs
 from app.ending import FORCED_STATUS, LastMoment
 from tests.asking import Gateway
 from tests.faults import invariants
-from tests.faults.asking import READ, REGISTER, SETUP, amounts, asked, items
+from tests.faults.asking import READ, REGISTER, SETUP, asked, items, numbered
 from tests.faults.proxy import proxied
 from tests.servers import PROGRAM as PROGRAM_ITSELF
 from tests.servers import GatewayProcess, environment
@@ -84,7 +84,7 @@ async def test_what_runs_is_finished_and_what_lasts_is_ended(database_url: str, 
         assert "Traceback" not in gateway.log()
     stream.close()
     idle.close()
-    assert await invariants.violations(database_url, invariants.Told(amounts(batch))) == []
+    assert await invariants.violations(database_url, invariants.Told(numbered(batch))) == []
 
 
 async def test_what_runs_for_ever_is_given_up(sqlite_url: str, tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ async def test_what_runs_for_ever_is_given_up(sqlite_url: str, tmp_path: Path) -
         assert told is not None
         assert (told.status, told.codes) == (503, ["UNAVAILABLE"])
         assert told.body["errors"][0]["extensions"]["outcome"] == "unknown"
-    told_of = invariants.Told({}, rejected=amounts(batch))
+    told_of = invariants.Told({}, rejected=numbered(batch))
     assert await invariants.violations(sqlite_url, told_of) == []
 
 
@@ -149,7 +149,7 @@ async def test_what_nothing_breaks_off_ends_with_the_process(database_url: str, 
             assert told is not None
             assert (told.status, told.codes) == (503, ["UNAVAILABLE"])
             assert told.body["errors"][0]["extensions"]["outcome"] == "unknown"
-    assert await invariants.violations(database_url, invariants.Told({}, rejected=amounts(batch))) == []
+    assert await invariants.violations(database_url, invariants.Told({}, rejected=numbered(batch))) == []
 
 
 async def test_a_database_that_went_silent_holds_up_no_end(postgresql_url: str, tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ async def test_a_writer_of_another_process_holds_up_no_end(sqlite_url: str, tmp_
             assert told is not None
             assert (told.status, told.codes) == (503, ["UNAVAILABLE"])
         writer.execute("ROLLBACK")
-    assert await invariants.violations(sqlite_url, invariants.Told({}, rejected=amounts(items("n", 2)))) == []
+    assert await invariants.violations(sqlite_url, invariants.Told({}, rejected=numbered(items("n", 2)))) == []
 
 
 async def test_a_runner_whose_database_went_silent_ends_in_time(postgresql_url: str) -> None:
