@@ -9,7 +9,8 @@ from typing import Any
 
 SECONDS = 30
 """How long a test waits for what has to come."""
-OK = b"HTTP/1.1 204 No Content\r\n\r\n"
+OK = b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n"
+"""Says that the connection is closed: who took it for open might send the next event into it, and have to try again."""
 
 Answer = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
 
