@@ -19,8 +19,9 @@ from app.runner import Runner
 from app.store.receivers import WEBHOOK
 from tests.asking import Gateway
 from tests.deliveries.receiving import OK, SECONDS, Answer, Receiver, event_of, receiving
+from tests.faults import invariants
 
-FAILED = b"HTTP/1.1 503 Later\r\ncontent-length: 0\r\n\r\n"
+FAILED = b"HTTP/1.1 503 Later\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 ACCOUNT = """mutation ($name: String!) {
@@ -83,6 +84,7 @@ async def bank(database_url: str) -> AsyncIterator[Bank]:
     yield bank
     await bank.sender.close()
     await bank.gateway.store.close()
+    assert await invariants.violations(database_url) == []
 
 
 def amounts(receiver: Receiver) -> list[tuple[str, str]]:

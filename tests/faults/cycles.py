@@ -19,6 +19,7 @@ from app.domain.events import ALL, Event, EventType
 from app.store.store import Store
 from tests.asking import Gateway
 from tests.deliveries.receiving import OK, Receiver, receiving
+from tests.faults import invariants
 from tests.servers import PROGRAM, environment
 
 SECONDS = 60
@@ -164,10 +165,12 @@ class Late:
 
 @asynccontextmanager
 async def late(url: str, *divisions: str) -> AsyncIterator[Late]:
+    """Such divisions; whatever was done to them, the database is sound in the end."""
     async with receiving(OK) as receiver:
         made = Late(url, receiver, list(divisions or ("NO",)))
         await made.prepare()
         yield made
+    assert await invariants.violations(url) == []
 
 
 class Process:

@@ -36,6 +36,7 @@ async def test_migrating_twice_at_once_migrates_once(empty_database_url: str) ->
     assert await store.problems() == []
     assert await store.is_empty()
     await store.close()
+    assert await invariants.violations(empty_database_url) == []
 
 
 async def test_a_database_that_was_not_migrated_is_not_ready(empty_database_url: str) -> None:
@@ -136,6 +137,7 @@ async def test_a_migration_that_is_killed_is_done_again_from_the_start(empty_dat
         await store.close()
     await migrate(empty_database_url)
     assert await _found_in(empty_database_url) == []
+    assert await invariants.violations(empty_database_url) == []
 
 
 @pytest.fixture(scope="module", params=KINDS)
