@@ -14,7 +14,7 @@ import asyncpg
 import psutil
 
 from tests.faults import invariants
-from tests.faults.asking import READ, REGISTER, amounts, asked, items
+from tests.faults.asking import READ, REGISTER, asked, items, numbered
 from tests.faults.proxy import AT_ONCE
 from tests.faults.test_databases_fail import _prepared, _until
 from tests.servers import GatewayProcess, serving
@@ -129,8 +129,8 @@ async def test_clients_that_leave_at_any_moment_are_told_the_truth_when_they_com
         assert told.body["data"]["account"]["balances"]["totalCount"] == 2 * len(left)
         assert [wrong for wrong in ("Traceback", '"status":500', '"INTERNAL"') if wrong in gateway.log()] == []
         assert gateway.log().count('"status":null') > 0, "some left before they were answered"
-    accepted = {number: amount for each in left for number, amount in amounts(each.batch).items()}
-    batches = [amounts(each.batch) for each in left]
+    accepted = {number: item for each in left for number, item in numbered(each.batch).items()}
+    batches = [numbered(each.batch) for each in left]
     assert await invariants.violations(database_url, invariants.Told(accepted, batches=batches)) == []
 
 

@@ -134,7 +134,7 @@ async def test_who_is_broken_off_in_a_deadlock_is_answered_all_the_same(
     assert databases.cluster.log().count("deadlock detected") == broken + 1
     for each in (other, watcher, gateway.store):
         await each.close()
-    assert await invariants.violations(postgresql_url, invariants.Told(amounts(batch))) == []
+    assert await invariants.violations(postgresql_url, invariants.Told(numbered(batch))) == []
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import asyncpg
 
 from tests.asking import Gateway
 from tests.faults import invariants
-from tests.faults.asking import REGISTER, Told, amounts, asked
+from tests.faults.asking import REGISTER, Item, Told, asked, numbered
 from tests.faults.test_crowds import _many
 from tests.faults.test_databases_fail import RECOVERY_SECONDS_MAX, _prepared
 from tests.graphql.test_idempotency import once
@@ -80,7 +80,7 @@ async def test_writes_that_end_by_their_deadline_are_told_the_truth(database_url
             await _nothing_is_open(database_url)
         log = gateway.log()
     assert [wrong for wrong in ("Traceback", '"status":500', '"INTERNAL"') if wrong in log] == []
-    batches = [amounts(each.batch) for each in askings]
+    batches = [numbered(each.batch) for each in askings]
     accepted = _numbers(each.batch for each in askings if each.outcome == "done")
     rejected = _numbers(each.batch for each in askings if each.outcome == "refused")
     assert await invariants.violations(database_url, invariants.Told(accepted, rejected, batches)) == []
@@ -92,8 +92,8 @@ async def test_writes_that_end_by_their_deadline_are_told_the_truth(database_url
     assert await invariants.violations(database_url, told) == []
 
 
-def _numbers(batches: Iterable[list[dict[str, Any]]]) -> dict[str, int]:
-    return {number: amount for batch in batches for number, amount in amounts(batch).items()}
+def _numbers(batches: Iterable[list[Item]]) -> dict[str, Item]:
+    return {number: item for batch in batches for number, item in numbered(batch).items()}
 
 
 async def _nothing_is_open(url: str) -> None:
