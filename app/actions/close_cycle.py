@@ -132,7 +132,9 @@ async def changed_division(
         if last is not None:
             at = last.closing_at if last.includes(position.account_id) else last.previous_at
             was_there = at is not None and (created_at < at if joined_after is None else joined_after < at)
-            closed_until = at if was_there else closed_until
+            if at is not None and was_there:
+                # Where it was before may have closed up to a later instant.
+                closed_until = at if closed_until is None else max(at, closed_until)
     joined: datetime | None = EPOCH
     if division_id is not None:
         last = await work.closings.held_last(division_id)

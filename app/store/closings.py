@@ -230,12 +230,13 @@ _ADVANCED = (
 
 
 def _previous(*, has_previous: bool) -> ColumnElement[Any]:
-    """An account's previous closing: the division's, if the account was in it then, else that of where it was."""
+    """An account's previous closing: the division's, if the account was in it then, or a later one of where it was."""
     if not has_previous:
         return a.c.closed_until
     before = bindparam("previous_at", type_=Instant)
     been_here = or_(and_(a.c.joined_after.is_(None), a.c.created_at < before), a.c.joined_after < before)
-    return case((been_here, before), else_=a.c.closed_until)
+    is_last = or_(a.c.closed_until.is_(None), a.c.closed_until < before)
+    return case((and_(been_here, is_last), before), else_=a.c.closed_until)
 
 
 def _last_entry(
@@ -255,7 +256,8 @@ def _history(*, has_previous: bool, has_day_before: bool) -> Insert:
     """INSERT ... SELECT of the rows of history of some accounts.
 
     A row for each account and currency where an entry lies between the account's previous closing and this one, or
-    where the balance is another than its last row says, which a late entry does.
+    where the balance is another than its last row says, which a late entry does. None for an account that has been
+    closed up to here before, in another division: its next row goes on from there.
     """
     # Named here too, as a DISTINCT is made of all that it reads.
     within = and_(balance_kinds.c.account_id > _AFTER, balance_kinds.c.account_id <= _THROUGH)
@@ -313,12 +315,13 @@ def _history(*, has_previous: bool, has_day_before: bool) -> Insert:
         )
         .join(e, e.c.id == found.c.entry_id)
         .where(
+            or_(found.c.previous.is_(null()), found.c.previous < _AT),
             or_(
                 found.c.previous.is_(null()),
                 e.c.at >= found.c.previous,
                 found.c.last_row.is_(null()),
                 e.c.amount != found.c.last_row,
-            )
+            ),
         )
         .order_by(found.c.account_id, found.c.currency)
     )

@@ -27,6 +27,10 @@ CONFIG = """mutation ($code: String!, $time: String!) {
     {divisionCode: $code, businessUnit: "bank", cycleClosingTime: $time, cycleEventDelay: 10}
   ) { userErrors { message } }
 }"""
+RECONFIGURE = """mutation ($time: String!, $delay: Int!) {
+  updateAccountBalanceHistoryConfig(divisionCode: "B", businessUnit: "bank",
+    input: {cycleClosingTime: $time, cycleEventDelay: $delay}) { userErrors { message } }
+}"""
 ACCOUNT = """mutation ($name: String!, $code: String) {
   createAccount(input: {
     name: $name, externalId: $name, contractorId: "contractor_1", businessUnit: "bank", divisionCode: $code
@@ -208,6 +212,49 @@ async def test_an_account_that_moves_between_two_closings_of_one_evening_is_not_
     await bank.close(2)
     assert await bank.history(account) == [("2026-03-01", "EUR", "0", "100", "100")]
     assert [event.data["division_code"] for event in await bank.events(EventType.BALANCE_HISTORY)] == ["A", "B"]
+
+
+@pytest.mark.parametrize(
+    ("time", "delay", "next_day"), [("22:00:00", 1439, "2026-03-02"), ("20:00:00", 60, "2026-03-03")]
+)
+async def test_an_account_that_was_closed_elsewhere_up_to_that_instant_gets_no_second_row(
+    bank: Bank, time: str, delay: int, next_day: str
+) -> None:
+    """Its new division closes later than the old one: an earlier instant, or the same."""
+    answer = (await bank.gateway.ask(RECONFIGURE, time=time, delay=delay)).sound()
+    assert answer["updateAccountBalanceHistoryConfig"]["userErrors"] == []
+    account = await bank.account("one")
+    for amount, hours in (("100", 0), ("50", 13), ("80", 24)):
+        await bank.balance(account, amount, MORNING + timedelta(hours=hours))
+    bank.gateway.now = datetime(2026, 3, 2, 20, 30, tzinfo=UTC)
+    await bank.close(1)
+    await bank.close(2)
+    before = await bank.history(account)
+    await bank.move(account, "B")
+    await bank.balance(account, "70", datetime(2026, 3, 2, 21, tzinfo=UTC))
+    bank.gateway.now = datetime(2026, 3, 2, 22, 30, tzinfo=UTC)
+    assert [closed.run.account_count for closed in await bank.close(2)] == [1]
+    assert await bank.history(account) == before
+    assert before == [("2026-03-02", "EUR", "100", "80", "-20"), ("2026-03-01", "EUR", "0", "100", "100")]
+    bank.gateway.now = datetime(2026, 3, 3, 22, 30, tzinfo=UTC)
+    await bank.close(2)
+    assert await bank.history(account) == [(next_day, "EUR", "80", "70", "-10"), *before]
+
+
+async def test_an_account_that_goes_to_and_fro_is_closed_up_to_its_latest_closing(bank: Bank) -> None:
+    """What its old division has closed is not closed again, whatever earlier closing another one took it into."""
+    await bank.gateway.ask(RECONFIGURE, time="22:00:00", delay=1439)
+    account = await bank.account("one")
+    await bank.balance(account, "100", datetime(2026, 3, 1, 23, tzinfo=UTC))
+    bank.gateway.now = datetime(2026, 3, 2, 20, 30, tzinfo=UTC)
+    await bank.close(1)
+    await bank.move(account, "B")
+    bank.gateway.now = datetime(2026, 3, 2, 22, 30, tzinfo=UTC)
+    await bank.close(2)
+    await bank.move(account, "A")
+    bank.gateway.now = datetime(2026, 3, 3, 20, 30, tzinfo=UTC)
+    await bank.close(1)
+    assert await bank.history(account) == [("2026-03-02", "EUR", "0", "100", "100")]
 
 
 async def test_movement_while_an_account_was_in_no_division_is_in_its_next_row(bank: Bank) -> None:
