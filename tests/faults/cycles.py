@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -54,11 +54,14 @@ class Late:
         self.url = url
         self.receiver = receiver
         self.divisions = divisions
+        self.ready_at = datetime.now(UTC)
+        """When all of them are due; the next one is not for a day."""
 
     async def prepare(self) -> None:
         # The closing before the first one that is late has just passed.
         noon = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0)
         first = noon if datetime.now(UTC) - noon >= timedelta(minutes=6) else noon - timedelta(days=1)
+        self.ready_at = first + timedelta(minutes=6)
         gateway = Gateway(self.url, allow_private_webhooks=True)
         gateway.now = first - timedelta(days=DAYS, hours=-1)
         documents: list[tuple[str, dict[str, Any]]] = [(SETUP, {}), (WEBHOOK, {"url": self.receiver.url})]
@@ -84,17 +87,8 @@ class Late:
     @asynccontextmanager
     async def runner(self, ahead: timedelta) -> AsyncIterator[runner.Runner]:
         """A runner in this process, whose clock is so much ahead."""
-        store, sender = Store(self.url), WebhookSender(allow_private=True)
-
-        def clock() -> datetime:
-            return datetime.now(UTC) + ahead
-
-        dispatcher = Dispatcher(store, sender=sender, mailer=None, source="balance-gateway", clock=clock)
-        try:
-            yield runner.Runner(store, clock=clock, retention=timedelta(days=30), dispatcher=dispatcher)
-        finally:
-            await sender.close()
-            await store.close()
+        async with a_runner(self.url, lambda: datetime.now(UTC) + ahead) as itself:
+            yield itself
 
     async def make_up(self, ahead: timedelta = timedelta(minutes=2)) -> None:
         """Do what is due, when all leases are over."""
@@ -161,6 +155,17 @@ class Late:
         return broken + [
             f"the events of {name} came as {found}" for name, found in order.items() if found != sorted(found)
         ]
+
+
+@asynccontextmanager
+async def a_runner(url: str, clock: Callable[[], datetime]) -> AsyncIterator[runner.Runner]:
+    store, sender = Store(url), WebhookSender(allow_private=True)
+    dispatcher = Dispatcher(store, sender=sender, mailer=None, source="balance-gateway", clock=clock)
+    try:
+        yield runner.Runner(store, clock=clock, retention=timedelta(days=30), dispatcher=dispatcher)
+    finally:
+        await sender.close()
+        await store.close()
 
 
 @asynccontextmanager

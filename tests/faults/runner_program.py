@@ -29,8 +29,16 @@ ACCOUNTS_A_WORK = 3
 
 Method = Callable[..., Awaitable[Any]]
 
-_place, _passage, _signal = os.environ.get("FAULT", "nowhere:1:KILL").split(":")
+NOWHERE = "nowhere:1:KILL"
+
+_place, _passage, _signal = NOWHERE.split(":")
 _passed = 0
+
+
+def aim(fault: str) -> None:
+    """Have the fault come at another place, as FAULT tells it."""
+    global _place, _passage, _signal
+    _place, _passage, _signal = fault.split(":")
 
 
 def reach(place: str) -> None:
@@ -80,7 +88,8 @@ def in_parts(method: Method) -> Method:
     return faulty
 
 
-if __name__ == "__main__":
+def plant() -> None:
+    """Have this process come to all places."""
     patched: Any = (
         (Closings, "begin", "begun", after),
         (Closings, "write", "written", after),
@@ -96,4 +105,9 @@ if __name__ == "__main__":
     # The module has them by import, and in_parts promises no signature.
     runner.close_next = in_parts(runner.close_next)  # type: ignore[attr-defined, assignment]
     runner.carry_on = in_parts(runner.carry_on)  # type: ignore[attr-defined, assignment]
+
+
+if __name__ == "__main__":
+    aim(os.environ.get("FAULT", NOWHERE))
+    plant()
     cli.main()

@@ -4,8 +4,9 @@ import asyncio
 import json
 import random
 import signal
+import sys
 from collections import Counter
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -19,6 +20,11 @@ from tests.faults.runner_program import ACCOUNTS_A_WORK, CLOSING, DELIVERING
 
 PASSAGE = {"begun": 2, "closed": 2, "sent": 20, "before sending": 20}
 """The how-manieth time of being there the fault comes; else at the third."""
+RUNNERS = 5
+KILLS = 15
+"""So many while cycles close, and as many while events are told."""
+BETWEEN = timedelta(minutes=3)
+"""From one to the next, by their clocks: all leases are over then."""
 
 
 @pytest.mark.parametrize("place", CLOSING + DELIVERING)
@@ -39,6 +45,32 @@ async def test_a_runner_that_is_killed_leaves_nothing_undone_and_nothing_double(
             assert twice == sent, "what nobody noted is sent again"
         if place == "kept":
             assert twice == set()
+
+
+async def test_runners_that_are_killed_again_and_again_leave_nothing_undone_and_nothing_double(
+    database_url: str,
+) -> None:
+    """K7, K8 and K10 over and over: each runner is killed at some place, and the next one goes on from there."""
+    chance = random.Random(20260301)
+    async with late(database_url, "A", "B", "C") as state:
+        command = (sys.executable, "-m", "tests.faults.forking_runner_program", database_url)
+        process = await asyncio.create_subprocess_exec(
+            *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+        )
+        assert process.stdin is not None
+        assert process.stdout is not None
+        killed: Counter[str] = Counter()
+        *untold, kept = DELIVERING  # Events are told when all is closed, and there are few rounds to keep.
+        for number, place in enumerate([*chance.choices(CLOSING, k=KILLS), *chance.choices(untold, k=KILLS), kept]):
+            at = state.ready_at + number * BETWEEN
+            process.stdin.write(f"{place}:1:KILL {at.isoformat()}\n".encode())
+            assert int(await process.stdout.readline()) == -signal.SIGKILL
+            killed[place] += 1
+        process.stdin.close()
+        assert await process.wait() == 0
+        assert set(killed) == {*CLOSING, *DELIVERING}
+        await state.make_up(state.ready_at + 2 * (KILLS + 1) * BETWEEN - datetime.now(UTC))
+        assert await state.violations() == []
 
 
 async def test_kills_at_random_moments_of_whoever_runs(database_url: str) -> None:
@@ -84,7 +116,7 @@ async def stopped(pid: int) -> None:
 
 
 async def test_runners_at_once_share_the_work_and_double_nothing(postgresql_url: str) -> None:
-    """One stands still within a closing of A until two others, at the same time, have done what is left to do."""
+    """One stands still within a closing of A until the others, at the same time, have done what is left to do."""
     async with late(postgresql_url, *"ABCDEF") as state:
 
         async def another() -> list[str]:
@@ -96,11 +128,13 @@ async def test_runners_at_once_share_the_work_and_double_nothing(postgresql_url:
         async with started(postgresql_url, "runner", "--once", program=FAULTY, fault=fault) as first:
             await first.says("reached closed part")
             await stopped(first.pid)
-            others = await asyncio.gather(another(), another())
+            others = await asyncio.gather(*(another() for _ in range(RUNNERS - 1)))
             first.signal(signal.SIGCONT)
             assert await first.end() == 0
         assert closed(first.lines) == [("A", day) for day in range(DAYS)]
-        assert sorted(closed([*others[0], *others[1]])) == [(code, day) for code in "BCDEF" for day in range(DAYS)]
+        assert sorted(closed([line for lines in others for line in lines])) == [
+            (code, day) for code in "BCDEF" for day in range(DAYS)
+        ]
         await state.make_up()
         assert await state.violations() == []
 
