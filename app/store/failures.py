@@ -10,6 +10,7 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 
 from app.domain.refusals import Code, Refusal, outcome_unknown
+from app.store.wires import BROKEN
 
 _TOO_MANY = "Too much is asked of the database at once; try again."
 _NO_ANSWER = "The database does not answer; try again."
@@ -156,7 +157,7 @@ def told_plainly(damage: Damage) -> Iterator[None]:
         if plain is None:
             raise
         raise plain from error
-    except asyncpg.InterfaceError as error:
+    except BROKEN as error:
         raise Refusal(Code.UNAVAILABLE, _NO_ANSWER) from error
     except OSError as error:
         raise Refusal(Code.UNAVAILABLE, next(iter(damage.problems), _NO_ANSWER)) from error
@@ -183,7 +184,7 @@ def told_of_commit(damage: Damage) -> Iterator[None]:
         if state[:2] in _GONE and state not in _CANCELLED:
             raise _unknown() from error
         raise
-    except (OSError, asyncpg.InterfaceError) as error:
+    except (OSError, *BROKEN) as error:
         raise _unknown() from error
     except Exception as error:
         told = outcome_unknown(Code.UNAVAILABLE, "The gateway failed while it committed")
@@ -249,7 +250,7 @@ def why_unusable(error: BaseException) -> str | None:
     state = getattr(reason, "sqlstate", None)
     if state is not None:
         return said if state.startswith((*_UNREACHED, *_NOT_LET_IN)) else None
-    if isinstance(reason, OSError | asyncpg.InterfaceError) or getattr(error, "connection_invalidated", False):
+    if isinstance(reason, (OSError, *BROKEN)) or getattr(error, "connection_invalidated", False):
         return said
     return said if reason is not None and _plain_sqlite(reason, is_lost=False) is not None else None
 

@@ -18,7 +18,7 @@ import asyncpg
 from app.store.failures import Damage, RaceLost, told_of_commit, told_plainly
 from app.store.opening import HeldFile
 from app.store.places import Places
-from app.store.wires import END_SECONDS, Network
+from app.store.wires import BROKEN, END_SECONDS, Network
 
 PREPARED_MAX = 200
 """Statements that are kept prepared on a lane."""
@@ -209,7 +209,7 @@ class PostgresLanes:
     async def _ended(self, lane: _PostgresLane) -> None:
         """End a lane; the server is told, also where it is at a statement that nobody waits for, and may be deaf."""
         try:
-            with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):  # It is aborted then.
+            with suppress(OSError, asyncpg.PostgresError, *BROKEN):  # It is aborted then.
                 await lane.connection.close(timeout=END_SECONDS)
         finally:
             self._queue.lose()

@@ -14,7 +14,7 @@ import asyncpg
 import structlog
 from sqlalchemy import make_url
 
-from app.store.wires import ANSWER_SECONDS, CONNECT_SECONDS, Wire
+from app.store.wires import ANSWER_SECONDS, BROKEN, CONNECT_SECONDS, Wire
 
 CHANNEL = "balance_gateway"
 AGAIN_SECONDS = 2.0
@@ -41,7 +41,7 @@ class Signals:
         while True:
             try:
                 await self._connected()
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except (OSError, asyncpg.PostgresError, *BROKEN) as error:
                 _log.warning("signals_lost", error=type(error).__name__)
             await asyncio.sleep(AGAIN_SECONDS)
 
@@ -71,5 +71,5 @@ class Signals:
                     await connection.execute(f"NOTIFY {CHANNEL}")
                     await asyncio.sleep(REST_SECONDS)
         finally:
-            with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            with suppress(OSError, asyncpg.PostgresError, *BROKEN):
                 await connection.close()

@@ -27,6 +27,9 @@ PROBE_SECONDS = 1.0
 REST_SECONDS = 10.0
 """After how long without an answer that is to be shown before anything is asked on a connection."""
 
+BROKEN = (asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""What the driver says of a connection by which nothing can be asked; the latter where its end is just being told."""
+
 _KEPT_ALIVE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": SILENT_SECONDS * 1000}
 """Seconds of silence before the system asks, between its questions, how many; milliseconds for what was sent."""
 
@@ -79,7 +82,7 @@ class Network:
                 return True
         except TimeoutError:
             self.fell_silent(begun)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except (OSError, asyncpg.PostgresError, *BROKEN):
             self.doubt()
         except BaseException:
             wire.terminate()

@@ -129,6 +129,42 @@ async def test_a_lane_that_breaks_in_a_question_is_unavailable_and_the_next_one_
     await store.close()
 
 
+@pytest.mark.parametrize("way", ["lane", "reading", "work"])
+@pytest.mark.parametrize("turns", range(4))
+async def test_a_session_that_is_ended_just_before_it_is_asked_is_a_database_that_does_not_answer(
+    postgresql_url: str, turns: int, way: str
+) -> None:
+    """So many turns of the event loop after its end was told; the driver calls that a mistake of its own."""
+    store = Store(postgresql_url)
+
+    async def ask() -> None:
+        if way == "lane":
+            assert list(await store._lanes.row(ONE, {})) == [1]
+        elif way == "reading":
+            async with store.reading(None) as reads:
+                await reads.units()
+        else:
+            await store.work(None, lambda work: work.try_to_write())
+
+    async def end() -> None:
+        other = await asyncpg.connect(postgresql_url.replace("+asyncpg", ""))
+        await ended(other)
+        await other.close()
+
+    async with store.reading(None) as reads:
+        await reads.units()
+    await store._lanes.row(ONE, {})
+    ending = threading.Thread(target=lambda: asyncio.run(end()))
+    ending.start()
+    ending.join()  # Meanwhile this loop hears nothing.
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    with suppress(Refusal):
+        await ask()
+    await ask()
+    await store.close()
+
+
 async def test_postgresql_leaves_a_statement_that_nobody_waits_for(
     postgresql_url: str, server: "asyncpg.Connection[Any]"
 ) -> None:
