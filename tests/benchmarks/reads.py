@@ -15,7 +15,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
@@ -42,6 +42,18 @@ SHAPES = {
     "W3": "100 balances and 500 accounts",
 }
 START_SECONDS_MAX = 60
+
+
+class Place(NamedTuple):
+    """Where something is measured, and for how long."""
+
+    kind: str
+    url: str
+    folder: Path
+    started: ExitStack
+    """Takes what is to end when that is done."""
+    seconds: float
+    rounds: int
 
 
 class Server(NamedTuple):
@@ -121,13 +133,7 @@ def compare_answers(measured: Mapping[str, Server]) -> None:
 
 
 async def measure(
-    kind: str,
-    measured: Mapping[str, Server],
-    titles: Mapping[str, str],
-    asked: Callable[[str], Sequence[bytes]],
-    *,
-    seconds: float,
-    rounds: int,
+    place: Place, measured: Mapping[str, Server], titles: Mapping[str, str], asked: Callable[[str], Sequence[bytes]]
 ) -> None:
     """Ask all of them for each shape in turn, and print how the gateway does beside each.
 
@@ -136,13 +142,13 @@ async def measure(
     for shape, title in titles.items():
         bodies = asked(shape)
         found: dict[str, list[Loaded]] = {name: [] for name in measured}
-        for turn in range(rounds + 1):
+        for turn in range(place.rounds + 1):
             for name, server in measured.items():
                 requests = [request(server.path(shape), each) for each in bodies]
-                loaded = await load(server.pid, server.port, requests, seconds=seconds, connections=CONNECTIONS)
+                loaded = await load(server.pid, server.port, requests, seconds=place.seconds, connections=CONNECTIONS)
                 # In the first round all of them still warm up.
                 found[name] += [loaded] if turn else []
-        print(f"\n{kind}, {shape}: {title}")
+        print(f"\n{place.kind}, {shape}: {title}")
         for name, each in found.items():
             rate, cpu = (statistics.median(column) for column in zip(*each, strict=True))
             ours = found["gateway"]
@@ -152,27 +158,32 @@ async def measure(
             print(f"  {name}: {rate:.0f} answers a second, {cpu:.3f} ms of CPU each{told}")
 
 
-async def main(kinds: tuple[str, ...], *, seconds: float, rounds: int) -> None:
+async def _loaded(place: Place) -> None:
+    assert await peers.load(place.url, peers.Sizes(ACCOUNTS))
+    gateway = place.started.enter_context(servers.serving(place.url, place.folder))
+    measured = {"gateway": Server(gateway.pid, gateway.port, by_path=False)}
+    measured |= {name: place.started.enter_context(rival(name, place.url)) for name in RIVALS}
+    await asyncio.to_thread(compare_answers, measured)
+    await measure(place, measured, SHAPES, _bodies)
+
+
+def on_each(act: Callable[[Place], Coroutine[Any, Any, None]], description: str | None, *, seconds: float) -> None:
+    """Do something on a new database of each kind that the command line names."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kind", choices=KINDS, action="append", help="one kind of database; else both")
+    parser.add_argument("--seconds", type=float, default=seconds)
+    parser.add_argument("--rounds", type=int, default=3)
+    given = parser.parse_args()
     with scratch() as folder, tempfile.TemporaryDirectory(dir=Path.cwd()) as disk, ExitStack() as kept:
         databases = Databases(folder, migrate)
         kept.callback(databases.close)
-        for kind in kinds:
+        for kind in given.kind or KINDS:
             with ExitStack() as started:
                 url = f"sqlite+aiosqlite:///{disk}/gateway.db"
                 if kind == "postgresql":
                     url = started.enter_context(databases.made("postgresql"))
-                assert await peers.load(url, peers.Sizes(ACCOUNTS))
-                gateway = started.enter_context(servers.serving(url, folder))
-                measured = {"gateway": Server(gateway.pid, gateway.port, by_path=False)}
-                measured |= {name: started.enter_context(rival(name, url)) for name in RIVALS}
-                await asyncio.to_thread(compare_answers, measured)
-                await measure(kind, measured, SHAPES, _bodies, seconds=seconds, rounds=rounds)
+                uvloop.run(act(Place(kind, url, folder, started, given.seconds, given.rounds)))
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kind", choices=KINDS, action="append", help="one kind of database; else both")
-    parser.add_argument("--seconds", type=float, default=3)
-    parser.add_argument("--rounds", type=int, default=3)
-    given = parser.parse_args()
-    uvloop.run(main(tuple(given.kind or KINDS), seconds=given.seconds, rounds=given.rounds))
+    on_each(_loaded, __doc__, seconds=3)

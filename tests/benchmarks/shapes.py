@@ -7,29 +7,24 @@
 Run it with `python -m tests.benchmarks.shapes`. Both gateways answer the same, which is checked first.
 """
 
-import argparse
 import asyncio
 import json
 import pickle
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import asyncpg
-import uvloop
 
 from app.domain.ids import Kind, id_text
 from app.store.lanes import Compiled, Lanes
-from app.store.migrations import migrate
 from tests import servers
 from tests.asking import Gateway
-from tests.benchmarks.reads import Server, ask, measure, rival
-from tests.databases import KINDS, Databases, scratch
+from tests.benchmarks.reads import Place, Server, ask, measure, on_each, rival
 
+SQLITE = "sqlite+aiosqlite:///"
 TITLE_MAX = 100
 ACCOUNTS, DAYS = "300", "200"
 
@@ -102,40 +97,29 @@ def compare_answers(one: Server, other: Server) -> None:
         assert answers[0] == answers[1], f"{shape}: {str(answers)[:500]}"
 
 
-async def main(kinds: tuple[str, ...], *, seconds: float, rounds: int) -> None:
-    with scratch() as folder, tempfile.TemporaryDirectory(dir=Path.cwd()) as disk, ExitStack() as kept:
-        databases = Databases(folder, migrate)
-        kept.callback(databases.close)
-        for kind in kinds:
-            with ExitStack() as started:
-                url = f"sqlite+aiosqlite:///{disk}/gateway.db"
-                if kind == "postgresql":
-                    url = started.enter_context(databases.made("postgresql"))
-                servers.run(url, "seed", "--accounts", ACCOUNTS, "--days", DAYS)
-                servers.run(url, "runner", "--once")
-                if kind == "postgresql":  # As it does by itself within a minute.
-                    administrator = await asyncpg.connect(url.replace("+asyncpg", ""))
-                    await administrator.execute("ANALYZE")
-                    await administrator.close()
-                statements = folder / f"{kind}.pickle"
-                await keep_statements(url, statements)
-                measured, own = {}, url
-                if kind == "sqlite":  # One serve has a file.
-                    own = f"sqlite+aiosqlite:///{shutil.copyfile(f'{disk}/gateway.db', f'{disk}/copy.db')}"
-                for name, file, plans in (("gateway", url, "true"), ("by resolvers", own, "false")):
-                    gateway = started.enter_context(servers.serving(file, folder, plans=plans, runner="false"))
-                    measured[name] = Server(gateway.pid, gateway.port, by_path=False)
-                await asyncio.to_thread(compare_answers, *measured.values())
-                measured["bare"] = started.enter_context(rival("replayed", url, "--statements", str(statements)))
-                titles = {shape: " ".join(query.split())[:TITLE_MAX] for shape, query in SHAPES.items()}
-                await asyncio.to_thread(ask, measured["bare"], "nested", b"")
-                await measure(kind, measured, titles, lambda shape: [body(shape)], seconds=seconds, rounds=rounds)
+async def _loaded(place: Place) -> None:
+    servers.run(place.url, "seed", "--accounts", ACCOUNTS, "--days", DAYS)
+    servers.run(place.url, "runner", "--once")
+    own = place.url
+    if place.kind == "sqlite":  # One serve has a file.
+        file = own.removeprefix(SQLITE)
+        own = f"{SQLITE}{shutil.copyfile(file, f'{file}-copy')}"
+    else:  # As PostgreSQL does by itself within a minute.
+        administrator = await asyncpg.connect(own.replace("+asyncpg", ""))
+        await administrator.execute("ANALYZE")
+        await administrator.close()
+    statements = place.folder / f"{place.kind}.pickle"
+    await keep_statements(place.url, statements)
+    measured = {}
+    for name, url, plans in (("gateway", place.url, "true"), ("by resolvers", own, "false")):
+        gateway = place.started.enter_context(servers.serving(url, place.folder, plans=plans, runner="false"))
+        measured[name] = Server(gateway.pid, gateway.port, by_path=False)
+    await asyncio.to_thread(compare_answers, *measured.values())
+    bare = measured["bare"] = place.started.enter_context(rival("replayed", place.url, "--statements", str(statements)))
+    await asyncio.to_thread(ask, bare, "nested", b"")
+    titles = {shape: " ".join(query.split())[:TITLE_MAX] for shape, query in SHAPES.items()}
+    await measure(place, measured, titles, lambda shape: [body(shape)])
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kind", choices=KINDS, action="append", help="one kind of database; else both")
-    parser.add_argument("--seconds", type=float, default=2)
-    parser.add_argument("--rounds", type=int, default=3)
-    given = parser.parse_args()
-    uvloop.run(main(tuple(given.kind or KINDS), seconds=given.seconds, rounds=given.rounds))
+    on_each(_loaded, __doc__, seconds=2)
