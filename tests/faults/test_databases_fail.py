@@ -299,11 +299,11 @@ async def _settled(writers: list[Writer]) -> None:
         await asyncio.to_thread(writer.settle)
 
 
-def _checkpointer(databases: Databases) -> int:
-    """The process of the server that brings what was written from its log into its files."""
+def _process(databases: Databases, name: str) -> int:
+    """A process of the server: its checkpointer brings what was written from its log into its files."""
     for pid in databases.cluster.processes():
         with suppress(psutil.Error):
-            if "checkpointer" in " ".join(psutil.Process(pid).cmdline()):
+            if name in " ".join(psutil.Process(pid).cmdline()):
                 return pid
     raise LookupError
 
@@ -323,12 +323,13 @@ async def test_a_postgresql_that_is_killed_in_a_checkpoint_loses_nothing(
     """K11, under load: a checkpoint has begun, and the process that does it, or all of them, are killed."""
     await _prepared(postgresql_url)
     with serving(postgresql_url, tmp_path, runner="false") as gateway:
+        broken = 0
         writers = [Writer(gateway, str(number)) for number in range(3)]
         with repeating(*(writer.write for writer in writers)):
             for round_ in range(1, CHECKPOINTS + 1):
                 await _until(lambda: all(len(writer.accepted) >= 20 * round_ for writer in writers))  # noqa: B023 - it is awaited here.
                 refused = [len(writer.refusals) for writer in writers]
-                checkpointer = psutil.Process(_checkpointer(databases))
+                checkpointer = psutil.Process(_process(databases, "checkpointer"))
                 administrator = await asyncpg.connect(postgresql_url.replace("+asyncpg", ""))
                 await administrator.execute(MUCH_TO_WRITE)
                 checkpointer.suspend()
@@ -345,8 +346,10 @@ async def test_a_postgresql_that_is_killed_in_a_checkpoint_loses_nothing(
                 killed = [psutil.Process(pid) for pid in ended]
                 for process in killed:
                     process.kill()
-                with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
+                try:
                     await checkpoint
+                except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+                    broken += 1  # On a busy machine it may have come to its end.
                 administrator.terminate()
                 await _until(lambda: any(len(w.refusals) > n for w, n in zip(writers, refused, strict=True)))  # noqa: B023
                 if ending == "the server":
@@ -355,6 +358,7 @@ async def test_a_postgresql_that_is_killed_in_a_checkpoint_loses_nothing(
                     databases.cluster.start()
                 await asyncio.to_thread(_recovered, gateway, Writer(gateway, f"after-{round_}"))
         await _settled(writers)
+    assert broken > 0
     assert databases.cluster.log().count("redo starts at") >= CHECKPOINTS
     assert await invariants.violations(postgresql_url, together(writers)) == []
 
