@@ -60,7 +60,7 @@ _ACCOUNT: dict[str, st.SearchStrategy[Any]] = {
     "divisionCode": some(None, "D1", "D1", "D2", rarely=("none",)),
     "minBalance": some(*_amounts("-1", "0"), times=8, rarely=(Decimal(5), Decimal("0.00001"))),
     "maxBalance": some(*_amounts("0", "9"), times=8, rarely=(Decimal(-5),)),
-    "balanceLowThreshold": some(None, *_amounts("0", "1", "2")),
+    "balanceLowThreshold": some(None, *_amounts("0", "2", "2")),
     "balanceHighThreshold": some(None, *_amounts("7", "7.25", "50"), rarely=(Decimal(1),)),
     "vat": some(*_amounts("0", "25"), times=8, rarely=(Decimal(101),)),
     "totalCapacity": some(None, 1, times=8, rarely=(0, 32768)),
@@ -115,6 +115,16 @@ GOOD_ITEM = _given(
     },
     balanceType=some("DAILY", None),
 )
+CHANGED = st.sampled_from(
+    [
+        {},
+        {"balanceType": "STATEMENT"},
+        {"equivalentValue": Decimal(1)},
+        {"value": Decimal("1.5")},
+        {"requester": "other"},
+    ]
+)
+"""What is changed of a batch that is sent again."""
 CONFIG = _given({"divisionCode": DIVISION_CODES, "cycleClosingTime": CLOCKS, "cycleEventDelay": DELAYS})
 CONFIG_CHANGES = _given({"cycleClosingTime": CLOCKS}, cycleEventDelay=DELAYS) | _given(
     {"cycleEventDelay": DELAYS}, cycleClosingTime=st.none()

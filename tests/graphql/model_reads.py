@@ -241,7 +241,7 @@ def _division_told(model: Model, division: Division) -> Any:
 def identified(model: Model, caller: Caller, name: str, value: str, unit: str | None) -> Any:
     """The account with a key; refused where more than one has it."""
     of = [each for each in seen(caller, model.accounts) if unit is None or each.unit == unit]
-    found = [each for each in of if (each.uuid if name == "uuid" else each.values[name]) == value]
+    found = [each for each in of if (each.ref if name == "id" else each.values[name]) == value]
     if len(found) > 1:
         raise Refused("BAD_REQUEST")
     return account_told(found[0]) if found else None

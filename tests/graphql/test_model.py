@@ -191,20 +191,18 @@ class Machine(RuleBasedStateMachine):
         self._left = ExitStack()
         self._model = Model(given.START)
         self._sides = [Side(self._left.enter_context(self.databases.made(kind))) for kind in KINDS]
-        for side in self._sides:
-            side.open(self._model.now, with_plans=True)
         self._left.callback(self._loop.close)
-        self._left.callback(self._shut)
         self._are_alike = False
         """Whether nothing differed so far: what fails first is told."""
         self._keyed: list[Keyed] = []
-        self._batches: list[tuple[str, Any]] = []
+        self._batches: list[tuple[str, list[dict[str, Any]]]] = []
         self._held: list[Held] = []
 
     def teardown(self) -> None:
         with self._left:
             if self._are_alike:
-                self.look_over("all")
+                for who in CALLERS:
+                    self.look_over(who)
                 self._shut()
                 for side in self._sides:
                     assert self._loop.run(invariants.violations(side.url)) == []
@@ -289,17 +287,21 @@ class Machine(RuleBasedStateMachine):
 
     # --- what is done ---
 
-    @initialize()
-    def set_up(self) -> None:
+    @initialize(with_plans=st.booleans())
+    def set_up(self, with_plans: bool) -> None:
+        for side in self._sides:
+            side.open(self._model.now, with_plans=with_plans)
+        self._left.callback(self._shut)
         for who in ("north", "south", "all"):
             self._mutate(who, "createContractor", {"input": {"name": "Acme", "isCustomer": True}})
             self._mutate(who, "createDivision", {"input": {"code": "D1"}})
             account = {"name": "a", "externalId": "e1", "contractorId": 2, "divisionCode": "D1"}
-            self.create_account(who, account | {"balanceLowThreshold": Decimal(1)}, keyed=False)
+            self.create_account(who, account | {"balanceLowThreshold": Decimal(2)}, keyed=False)
             self.report(who, 2, Decimal(5), timedelta(hours=-30), "EUR")
         self._mutate("north", "createDivision", {"input": {"code": "D2", "timezone": "Europe/Oslo"}})
         account = {"name": "B", "externalId": "e2", "contractorId": 0, "divisionCode": "D2"}
         self.create_account("north", account, keyed=False)
+        self.report("north", 1, Decimal(5), timedelta(hours=-30), "EUR")
         for code, at, delay in (("D1", "12:00:00", 1439), ("D2", "13:00:00", 5)):
             config = {"divisionCode": code, "cycleClosingTime": at, "cycleEventDelay": delay}
             self.configure("north", config, None, keyed=False)
@@ -360,15 +362,16 @@ class Machine(RuleBasedStateMachine):
 
     @rule(who=given.CALLERS, items=st.lists(given.ITEM, max_size=6), keyed=st.booleans())
     def register(self, who: str, items: list[dict[str, Any]], keyed: bool) -> None:
-        batch = {"input": {"accountBalances": self._items(items)}}
-        self._mutate(who, "registerBatchAccountBalances", batch, keyed=keyed)
+        batch = self._items(items)
+        self._mutate(who, "registerBatchAccountBalances", {"input": {"accountBalances": batch}}, keyed=keyed)
         self._batches.append((who, batch))
 
-    @rule(which=given.WHICH, who=st.none() | given.CALLERS)
-    def register_again(self, which: int, who: str | None) -> None:
-        """A batch is sent again, by the same caller or another one."""
+    @rule(which=given.WHICH, who=st.none() | given.CALLERS, changed=given.CHANGED)
+    def register_again(self, which: int, who: str | None, changed: dict[str, Any]) -> None:
+        """A batch is sent again, as it was or with something changed, by the same caller or another one."""
         if self._batches:
-            by, batch = self._batches[-1 - which % len(self._batches)]
+            by, items = self._batches[-1 - which % len(self._batches)]
+            batch = {"input": {"accountBalances": [{**item, **changed} for item in items]}}
             self._mutate(who or by, "registerBatchAccountBalances", batch)
 
     @rule(who=given.CALLERS, item=given.ITEM, is_old=given.some(False, False, True), keyed=st.booleans())
@@ -517,26 +520,18 @@ class Machine(RuleBasedStateMachine):
         unit=given.UNITS,
     )
     def look_up(self, who: str, key: str, which: int, unit: str | None) -> None:
-        """An account by what it is known by, and a division by its code."""
+        """An account by what it is known by."""
         model, caller = self._model, CALLERS[who]
         account = model.accounts[which % len(model.accounts)]
         known = account.ref if key == "id" else account.values[key] or "nobody's"
-        if key == "id":
-            found = account if caller.may_see(account.unit) else None
-            self._read(
-                caller,
-                documents.IDENTIFIED,
-                {"identifier": {"id": known}},
-                lambda: {"accountByIdentifier": found and reads.account_told(found)},
-            )
-        else:
-            identifier = {key: {key: known, "businessUnit": unit}}
-            self._read(
-                caller,
-                documents.IDENTIFIED,
-                {"identifier": identifier},
-                lambda: {"accountByIdentifier": reads.identified(model, caller, key, known, unit)},
-            )
+        identifier = {"id": known} if key == "id" else {key: {key: known, "businessUnit": unit}}
+        among = None if key == "id" else unit
+        self._read(
+            caller,
+            documents.IDENTIFIED,
+            {"identifier": identifier},
+            lambda: {"accountByIdentifier": reads.identified(model, caller, key, known, among)},
+        )
 
     @rule(who=given.CALLERS, code=given.DIVISION_CODES, unit=given.UNITS)
     def look_up_division(self, who: str, code: str, unit: str | None) -> None:
@@ -565,13 +560,16 @@ class Machine(RuleBasedStateMachine):
     @rule(
         who=given.CALLERS,
         which=given.WHICH,
-        ago=given.HOURS,
+        ago=st.none() | given.HOURS,
         currency=st.none() | given.CURRENCIES,
         kind=given.SEEN_KINDS,
     )
-    def look_back(self, who: str, which: int, ago: timedelta, currency: str | None, kind: str | None) -> None:
-        """The balance as of an instant."""
-        before, account = self._model.now + ago, self._pick(who, self._model.accounts, which)
+    def look_back(self, who: str, which: int, ago: timedelta | None, currency: str | None, kind: str | None) -> None:
+        """The balance as of an instant, or as of the moment of the account's newest entry."""
+        account, before = self._pick(who, self._model.accounts, which), self._model.now + (ago or timedelta(0))
+        of = self._model.account(CALLERS[who], account)
+        if ago is None and of is not None and of.entries:
+            before = of.entries[-1].at
         variables = {"account": account, "before": before, "currency": currency, "kind": kind}
         self._read_of(
             who,
