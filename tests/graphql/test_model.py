@@ -1,7 +1,7 @@
 """Any sequence of operations has the same answers from a model in plain Python, from SQLite and from PostgreSQL.
 
-By other sequences each time: MODEL_EXAMPLES of MODEL_STEPS steps each. What fails is printed as a program of its steps,
-with the seed that finds it again (MODEL_SEED).
+By the same sequences each time; with MODEL_EXAMPLES by so many others, of MODEL_STEPS steps each. What fails is printed
+as a program of its steps, with the seed that finds it again (MODEL_SEED).
 """
 
 import asyncio
@@ -39,6 +39,7 @@ from tests.graphql.test_idempotency import once
 
 EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "7"))
 STEPS = int(os.environ.get("MODEL_STEPS", "60"))
+SEED = 20260301
 
 CALLERS = {
     "north": a_caller("north", subject="of north"),
@@ -205,7 +206,7 @@ class Machine(RuleBasedStateMachine):
                     self.look_over(who)
                 self._shut()
                 for side in self._sides:
-                    assert self._loop.run(invariants.violations(side.url)) == []
+                    assert self._loop.run(invariants.violations(side.url, clock_stands=True)) == []
 
     def _shut(self) -> None:
         for side in self._sides:
@@ -317,7 +318,7 @@ class Machine(RuleBasedStateMachine):
         account = self._pick(who, self._model.accounts, which)
         self._mutate(who, "updateAccount", {"id": account, "input": self._referring(who, changes)}, keyed=keyed)
 
-    @rule(who=given.CALLERS, which=given.WHICH, to=st.sampled_from([None, "D1", "D2"]))
+    @rule(who=st.sampled_from(["north", "all"]), which=given.OWN, to=given.some("D1", "D2", rarely=(None,), times=2))
     def move_account(self, who: str, which: int, to: str | None) -> None:
         self.update_account(who, which, {"divisionCode": to}, keyed=False)
 
@@ -801,7 +802,8 @@ def fields_of(document: str) -> set[str]:
 
 def test_the_gateway_and_the_model_answer_alike(databases: Databases) -> None:
     """What fails is printed as a program that fails again, and so is the seed of the whole run."""
-    chance = int(os.environ.get("MODEL_SEED") or random.randrange(2**32))
+    is_longer = "MODEL_EXAMPLES" in os.environ
+    chance = int(os.environ.get("MODEL_SEED") or (random.randrange(2**32) if is_longer else SEED))
     print(f"MODEL_SEED={chance} MODEL_EXAMPLES={EXAMPLES} MODEL_STEPS={STEPS}")
     machine = seed(chance)(type("Machine", (Machine,), {"databases": databases}))
     bounded = settings(
