@@ -255,6 +255,8 @@ class Application:
 def create_app(settings: Settings, clock: Clock = _now) -> Application:
     """The ASGI application; the database must be migrated."""
     store = open_store(settings)
+    if settings.plans:
+        store.make_ready()
     feed = Feed(store, backlog=settings.subscription_backlog)
     is_open = not settings.production
     page, assets = page_routes() if settings.graphiql and is_open else (None, [])

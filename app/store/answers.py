@@ -18,6 +18,7 @@ from app.store.pieces import (
     SiteForm,
     UnitsForm,
 )
+from app.store.readiness import make_ready
 from app.store.reads import Units
 from app.store.templates import language
 from app.store.writer import Writer
@@ -65,6 +66,9 @@ class Answers:
         self._characters = 0
         self.heard: Callable[[str], None] = lambda _sql: None
         """Told each statement before it is asked, for whoever counts them."""
+
+    def make_ready(self) -> None:
+        make_ready(self._language, self._driver)
 
     def statement(self, asked: Asked, units: UnitsForm, forms: Sequence[SiteForm]) -> Compiled:
         """The statement for what is asked; made once for each form."""

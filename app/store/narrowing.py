@@ -29,9 +29,17 @@ class Test(NamedTuple):
     field: str
     operator: Operator
     size: int = 1
-    """Of a list: how many values it has, or MANY; of a prefix: 2 where the texts behind it have a first one."""
+    """Of a list: how many parameters it is, or MANY; of a prefix: 2 where the texts behind it have a first one."""
     also_folded: bool = False
     """Whether the casefolded values come too."""
+
+
+_SAME = {Operator.IN: Operator.EQ, Operator.NOT_IN: Operator.NOT_EQ}
+
+
+def nameless(test: Test) -> Test:
+    """The same test of any field; lists are told by their sizes."""
+    return test._replace(field="", operator=_SAME.get(test.operator, test.operator))
 
 
 class Every(NamedTuple):
@@ -62,8 +70,9 @@ Form: TypeAlias = Test | Every | Some | NotTrue
 MANY = -1
 """The size of a list that is one parameter, however long it is."""
 
+OF_NO_VALUES = {Operator.EQ: False, Operator.IN: False, Operator.NOT_EQ: True, Operator.NOT_IN: True}
+"""Of the operators that compare with the values of a list, whether a row meets them that has none of these."""
 _ALIKE = (Operator.CONTAINS, Operator.STARTS_WITH, Operator.ENDS_WITH)
-_LISTS = (Operator.EQ, Operator.IN, Operator.NOT_EQ, Operator.NOT_IN)
 
 
 def taken_apart(dialect: Dialect, source: Source, condition: Condition, values: list[Any]) -> Form:
@@ -80,11 +89,10 @@ def taken_apart(dialect: Dialect, source: Source, condition: Condition, values: 
 
 
 def _test(dialect: Dialect, source: Source, name: str, operator: Operator, value: Any, values: list[Any]) -> Test:
-    if operator in _LISTS:
+    if operator in OF_NO_VALUES:
         given = (value,) if operator in {Operator.EQ, Operator.NOT_EQ} else tuple(value)
         also_folded = name in source.folded_first and operator in {Operator.EQ, Operator.IN}
         if also_folded:
-            # As many of them as there are values, so that the form stays the same.
             values += _listed(dialect, [each.casefold() for each in given])
         values += _listed(dialect, given)
         return Test(name, operator, _size(dialect, len(given)), also_folded)
@@ -101,13 +109,23 @@ def _test(dialect: Dialect, source: Source, name: str, operator: Operator, value
     return Test(name, operator, 1 if end is None else 2)
 
 
+def sizes(dialect: Dialect) -> Iterator[int]:
+    """The sizes of lists whose values are parameters of their own: few, so that their forms are few."""
+    size = 1
+    while size < dialect.short_list:
+        yield size
+        size *= 4
+    yield max(1, dialect.short_list)
+
+
 def _size(dialect: Dialect, length: int) -> int:
-    return length if length <= max(1, dialect.short_list) else MANY
+    return next((size for size in sizes(dialect) if length <= size), MANY) if length else 0
 
 
 def _listed(dialect: Dialect, given: Sequence[Any]) -> list[Any]:
-    """The values of a list, each by itself where it is short, else as one."""
-    return list(given) if _size(dialect, len(given)) != MANY else [list(given)]
+    """The values of a list, each by itself where it is short, else as one; the last one fills what is left over."""
+    size = _size(dialect, len(given))
+    return [list(given)] if size == MANY else [*given, *[given[-1]] * (size - len(given))] if given else []
 
 
 def condition_sql(dialect: Dialect, source: Source, view: View, condition: Condition) -> ColumnElement[bool]:
@@ -133,25 +151,27 @@ def form_sql(dialect: Dialect, view: View, form: Form, bind: Bind) -> ColumnElem
         case Some(of=parts):
             return or_(false(), *[form_sql(dialect, view, part, bind) for part in parts])
         case NotTrue(of=part):
-            return _is_not_true(form_sql(dialect, view, part, bind))
+            return is_not_true(form_sql(dialect, view, part, bind))
         case Test():
-            return _tested(dialect, view.fields[form.field], form, bind)
+            return tested(dialect, view.fields[form.field], form, bind)
 
 
-def _is_not_true(sql: ColumnElement[bool]) -> ColumnElement[bool]:
+def is_not_true(sql: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Whether a condition is false or tells nothing."""
     return sql.is_not(true())
 
 
-def _tested(dialect: Dialect, field: Field, test: Test, bind: Bind) -> ColumnElement[bool]:
+def tested(dialect: Dialect, field: Field, test: Test, bind: Bind) -> ColumnElement[bool]:
+    """A test of a field, whatever it is called; its values are asked for in order."""
     if field.through is None or field.link is None:
         return _compared(dialect, field, test, bind)
     match test.operator:
         case Operator.IS_NULL:
             return field.link.is_(None) if test.size else field.link.is_not(None)
         case Operator.NOT_EQ:
-            return _is_not_true(_tested(dialect, field, test._replace(operator=Operator.EQ), bind))
+            return is_not_true(tested(dialect, field, test._replace(operator=Operator.EQ), bind))
         case Operator.NOT_IN:
-            return _is_not_true(_tested(dialect, field, test._replace(operator=Operator.IN), bind))
+            return is_not_true(tested(dialect, field, test._replace(operator=Operator.IN), bind))
         case _:
             there = Field(field.column, field.folded)
             return field.link.in_(field.through.where(_compared(dialect, there, test, bind)))
@@ -226,14 +246,17 @@ def _is_among(dialect: Dialect, column: ColumnElement[Any], size: int, bind: Bin
             return dialect.among(column, bind(Listed(column.type)))
 
 
-def beyond(view: View, field: str, bind: Bind, *, descending: bool) -> ColumnElement[bool]:
-    """Whether a row lies strictly behind a place, in the direction given; asks for the place's values."""
-    if field == "id":
-        number = bind(view.id.type)
-        return view.id < number if descending else view.id > number
-    key = view.columns[field]
-    row = tuple_(key, view.tie(field))
-    at = tuple_(bind(key.type), bind(view.id.type))
+def beyond(
+    key: ColumnElement[Any] | None, tie: ColumnElement[int], bind: Bind, *, descending: bool
+) -> ColumnElement[bool]:
+    """Whether a row lies strictly behind a place, in the direction given, by its number alone or by a key that the
+    number breaks the ties of; asks for the place's values.
+    """
+    if key is None:
+        number = bind(tie.type)
+        return tie < number if descending else tie > number
+    row = tuple_(key, tie)
+    at = tuple_(bind(key.type), bind(tie.type))
     return row < at if descending else row > at
 
 

@@ -116,7 +116,8 @@ def _between(view: View, window: Window) -> list[ColumnElement[bool]]:
 
 
 def _beyond(view: View, field: str, place: Place, *, descending: bool) -> ColumnElement[bool]:
-    return beyond(view, field, binding(list(place_values(field, place))), descending=descending)
+    key, tie = (None, view.id) if field == "id" else (view.columns[field], view.tie(field))
+    return beyond(key, tie, binding(list(place_values(field, place))), descending=descending)
 
 
 def order_by(view: View, order: Order, *, descending: bool) -> list[ColumnElement[Any]]:

@@ -1,10 +1,11 @@
-"""The parts that statements are made of, as templates: how records, pages and counts are selected, whatever is told.
+"""The parts that statements are made of, as templates: how records, pages and counts are selected, whatever the source.
 
-Each hangs on what the contract knows (sources, links, orders, forms of conditions), and on no name or number of a
-document; so documents that were never seen find their parts made.
+What is of a source, a condition or an order comes into their holes (app.store.spelling), and no name or number of a
+document is in them. So they are few: all are made before anything is asked (`make_ready`), and documents that were
+never seen find them made.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -26,62 +27,68 @@ from sqlalchemy import (
 from sqlalchemy.sql.operators import and_ as both
 from sqlalchemy.sql.type_api import TypeEngine
 
-from app.domain.conditions import Order
+from app.store import narrowing
 from app.store import tables as t
-from app.store.narrowing import Every, Form, beyond, form_sql
+from app.store.narrowing import Test
 from app.store.pieces import BeforeForm, UnitsForm
-from app.store.reads import in_order
-from app.store.sources import ENTRIES, Source, View, newest_of_kind
-from app.store.templates import TEXT, Language, Template, hole, reading, template, value
-from app.store.types import Instant, Money, Number, Numbers
-from app.store.windows import EVERY, RowsOfPage, Values, Walk, columns_of, passed, there
+from app.store.sources import ENTRIES, Field, newest_of_kind
+from app.store.templates import TEXT, Language, Template, hole, reading, tables, template, value
+from app.store.types import Instant, Letters, Money, Number, Numbers, alike
+from app.store.windows import RowsOfPage, Values, Way, columns_of, passed, visible
 from app.store.written import DIGEST, EVERY_ROW, MARK, NUMBER, PARENT, JsonText, constant, only
 
 SHAPES_MAX = 500
-"""Parts of each kind that are kept; conditions come in any form that callers ask for."""
-
-NEEDS = frozenset[int]
-"""Joins of a reading, by their places."""
+"""Parts of each kind that are kept; they are fewer."""
 
 
-class Columns(NamedTuple):
-    """How the columns of a reading are written."""
-
-    texts: Mapping[str, str]
-    types: Mapping[str, TypeEngine[Any]]
-    needs: Mapping[str, int]
-    """The joins that some need."""
-    nullable: frozenset[str]
-
-
-@lru_cache(maxsize=64)
-def columns(of: Language, source: Source) -> Columns:
-    """How the columns of a source are written."""
-    view = reading(source)
-    texts = {name: str(column.compile(dialect=of.driver)) for name, column in view.columns.items()}
-    needs = {name: place for name, column in view.columns.items() for place in view.needs_of([column])}
-    nullable = frozenset(name for name, column in view.columns.items() if getattr(column, "nullable", True))
-    return Columns(texts, {name: column.type for name, column in view.columns.items()}, needs, nullable)
-
-
-class Narrowing(NamedTuple):
-    """A condition, and the joins that it needs."""
+class Compared(NamedTuple):
+    """How a field is compared: its holes are those of app.store.spelling.FieldSpelling."""
 
     template: Template
-    needs: NEEDS
     values: int
-    """How many values it has; Core leaves out those that decide nothing, as what is or-ed with something true."""
+    """How many values it has."""
+
+
+class FieldTypes(NamedTuple):
+    """What a field must be known by to be compared."""
+
+    column: TypeEngine[Any]
+    folded: TypeEngine[Any] | None
+    is_through: bool
+    """Whether it stands in another table."""
 
 
 @lru_cache(maxsize=SHAPES_MAX)
-def condition(of: Language, source: Source, form: Form, prefix: str = "") -> Narrowing | None:
-    """A condition's form on a reading of a source; None where every row meets it."""
-    if form == Every(()):
-        return None
-    view = reading(source, prefix)
+def compared(of: Language, test: Test, types: FieldTypes) -> Compared:
+    """A comparison of a field of some types; the test names no field."""
+    assert not test.field
+    field = Field(hole("column", types.column), None if types.folded is None else hole("folded", types.folded))
+    if types.is_through:
+        inner = select(hole("inner_id", Number)).select_from(tables("inner"))
+        field = field._replace(through=inner, link=hole("link", Number))
     bind = Values()
-    sql = form_sql(of.dialect, view, form, bind)
-    return Narrowing(template(of, sql.self_group(against=both)), view.needs_of([sql]), bind.count)
+    sql = narrowing.tested(of.dialect, field, test, bind)
+    return Compared(template(of, sql.self_group(against=both)), bind.count)
+
+
+@lru_cache(maxsize=2)
+def is_not_true(of: Language) -> Template:
+    """Whether a condition is false or tells nothing."""
+    return template(of, narrowing.is_not_true(hole("condition")))
+
+
+@lru_cache(maxsize=SHAPES_MAX)
+def beyond(of: Language, key: TypeEngine[Any] | None, *, up: bool, is_not: bool = False) -> Template:
+    """Whether a row lies strictly behind a place, or not, in the order of a key and the number that breaks its ties."""
+    at = None if key is None else hole("key", key)
+    sql = narrowing.beyond(at, hole("tie", Number), Values(), descending=not up)
+    return template(of, not_(sql) if is_not else sql)
+
+
+@lru_cache(maxsize=4)
+def seen(of: Language, units: UnitsForm) -> Template:
+    """Whether a row is in a business unit that exists for the caller."""
+    return template(of, visible(of.dialect, units, hole("unit_id", Number)))
 
 
 @lru_cache(maxsize=2)
@@ -90,36 +97,19 @@ def told_as_bytes(of: Language) -> Template:
     return template(of, of.dialect.as_bytes(hole("text")))
 
 
-def _there(of: Language, units: UnitsForm, view: View, *, is_narrowed: bool) -> list[ColumnElement[bool]]:
-    return [*([hole("condition")] if is_narrowed else []), *there(of.dialect, units, view)]
-
-
-def _selected(
-    view: View, needs: NEEDS, what: Sequence[ColumnElement[Any]], where: Sequence[ColumnElement[bool]]
-) -> Select[Any]:
-    tables = view.joined(needs | view.needs_of([*what, *where]))
-    return select(*what).select_from(tables).where(*where)
-
-
-@lru_cache(maxsize=SHAPES_MAX)
-def found(of: Language, source: Source, units: UnitsForm, needs: NEEDS, *, through_units: bool) -> Template:
+@lru_cache(maxsize=2)
+def found(of: Language) -> Template:
     """The record that meets a condition; a mark between those that are too many."""
-    view = reading(source)
-    where = and_(*_there(of, units, view, is_narrowed=True))
     # Keys are unique within a unit; who sees several may meet one several times.
-    statement = select(of.dialect.gathered(hole("made"), MARK)).where(where)
-    # Each unit's index is looked into; none has the key alone.
-    tables = view.through_units(needs, EVERY) if through_units else view.joined(needs)
-    return template(of, func.coalesce(statement.select_from(tables).scalar_subquery(), constant("null")))
+    statement = select(of.dialect.gathered(hole("made"), MARK)).select_from(tables("rows"))
+    return template(of, func.coalesce(statement.scalar_subquery(), constant("null")))
 
 
-@lru_cache(maxsize=SHAPES_MAX)
-def related(of: Language, source: Source, units: UnitsForm, needs: NEEDS, *, is_nullable: bool) -> Template:
+@lru_cache(maxsize=4)
+def related(of: Language, *, is_nullable: bool) -> Template:
     """The record whose number a row holds."""
-    view = reading(source)
-    where = [view.id == hole("number_of", view.id.type), *_there(of, units, view, is_narrowed=False)]
     missing = constant("null" if is_nullable else MARK)
-    statement = _selected(view, needs, [hole("made")], where)
+    statement = select(hole("made")).select_from(tables("rows"))
     return template(of, func.coalesce(statement.scalar_subquery(), missing))
 
 
@@ -127,16 +117,13 @@ GIVEN = "given_"
 """What the ids of a list are called."""
 
 
-@lru_cache(maxsize=SHAPES_MAX)
-def named(of: Language, kinds: int) -> Template:
-    """What ids of some kinds name, in their order: each kind's records are made by themselves."""
+@lru_cache(maxsize=2)
+def named(of: Language) -> Template:
+    """What ids name, in their order."""
     given = of.dialect.side_by_side(value(0, Numbers), value(1, Numbers))
     ids = select(given.c.number, given.c.other, given.c.place).subquery(f"{GIVEN}$")
-    made = [(ids.c.other == literal_column(str(kind), NUMBER), hole(f"made{kind}")) for kind in range(kinds)]
-    piece = case(*made, else_=constant("null")) if made else constant("null")
-    return template(
-        of, _array(of, select(piece.label("piece")).select_from(ids).order_by(ids.c.place).limit(only(EVERY_ROW)))
-    )
+    pieces = select(hole("piece").label("piece")).select_from(ids).order_by(ids.c.place).limit(only(EVERY_ROW))
+    return template(of, _array(of, pieces))
 
 
 def _array(of: Language, each: Select[Any]) -> ColumnElement[str]:
@@ -150,35 +137,35 @@ def _piece() -> ColumnElement[str]:
     return hole("made").label("piece")
 
 
-@lru_cache(maxsize=SHAPES_MAX)
-def several(of: Language, source: Source, units: UnitsForm, needs: NEEDS) -> Template:
+def _there(*, is_bound: bool) -> list[ColumnElement[bool]]:
+    """What is so for each row that exists for the caller, where there is something."""
+    return [hole("there")] if is_bound else []
+
+
+@lru_cache(maxsize=4)
+def several(of: Language, *, is_bound: bool) -> Template:
     """The records whose numbers a row lists."""
     listed = of.dialect.items(hole("numbers", Numbers))
-    view = reading(source)
-    on = and_(view.id == listed.c.number, *_there(of, units, view, is_narrowed=False))
-    each = (
-        select(_piece())
-        .select_from(listed.join(view.joined(needs), on))
-        .order_by(listed.c.place)
-        .limit(only(EVERY_ROW))
-    )
+    on = and_(hole("id", Number) == listed.c.number, *_there(is_bound=is_bound))
+    joined = listed.join(tables("tables"), on)
+    each = select(_piece()).select_from(joined).order_by(listed.c.place).limit(only(EVERY_ROW))
     return template(of, _array(of, each))
 
 
-@lru_cache(maxsize=SHAPES_MAX)
-def latest(of: Language, units: UnitsForm, needs: NEEDS) -> Template:
+@lru_cache(maxsize=4)
+def latest(of: Language, *, is_bound: bool) -> Template:
     """The latest entry of each kind of an account's balances."""
     kinds, newest = t.balance_kinds.alias("kinds_$"), t.entries.alias("newest_$")
     number = newest_of_kind(kinds, newest).limit(only(1)).scalar_subquery()
     view = reading(ENTRIES)
-    tables = kinds.join(view.joined(needs), view.id == number)
-    where = [kinds.c.account_id == hole("owner", Number), *_there(of, units, view, is_narrowed=False)]
-    each = select(_piece()).select_from(tables).where(*where).order_by(kinds.c.kind).limit(only(EVERY_ROW))
+    joined = kinds.join(view.tables, view.id == number)
+    where = [kinds.c.account_id == hole("owner", Number), *_there(is_bound=is_bound)]
+    each = select(_piece()).select_from(joined).where(*where).order_by(kinds.c.kind).limit(only(EVERY_ROW))
     return template(of, _array(of, each))
 
 
-@lru_cache(maxsize=SHAPES_MAX)
-def before(of: Language, units: UnitsForm, needs: NEEDS, form: BeforeForm) -> Template:
+@lru_cache(maxsize=16)
+def before(of: Language, form: BeforeForm, *, is_bound: bool) -> Template:
     """An account's last entry before an instant."""
     view, bind = reading(ENTRIES), Values()
     at, currency, kind = (view.columns[name] for name in ("timestamp", "currency", "balance_type"))
@@ -187,50 +174,56 @@ def before(of: Language, units: UnitsForm, needs: NEEDS, form: BeforeForm) -> Te
         at < bind(at.type),
         currency == (bind(currency.type) if form.has_currency else hole("currency", currency.type)),
         *([kind == bind(kind.type)] if form.has_type else []),
-        *_there(of, units, view, is_narrowed=False),
+        *_there(is_bound=is_bound),
     ]
-    statement = _selected(view, needs, [hole("made")], where).order_by(at.desc(), view.id.desc()).limit(only(1))
-    return template(of, func.coalesce(statement.scalar_subquery(), constant("null")))
+    statement = select(hole("made")).select_from(view.tables).where(*where)
+    newest = statement.order_by(at.desc(), view.id.desc()).limit(only(1))
+    return template(of, func.coalesce(newest.scalar_subquery(), constant("null")))
 
 
 class PageShape(NamedTuple):
     """The rows of a page, and what is told of each and of all: `written` of the rows, `whole` of what was written."""
 
     template: Template
-    narrowed: str
-    """How the tables are called that its condition is about."""
+    walked: str
+    """Stands behind the number of the tables that are walked."""
+    key: str
+    """What each of several walks is for."""
 
 
-ROW, TOLD = "row_", "told_"
-"""What the rows of a page are called, and what is told of them."""
+ROW, PICKED, MERGED, TOLD = "row_", "picked_", "merged_", "told_"
+"""What the rows of a page are called, from the inside out, and what is told of them."""
 
 
-@lru_cache(maxsize=SHAPES_MAX)
-def page(of: Language, walk: Walk, *, is_numbered: bool) -> PageShape:
-    """A page; its rows are numbered where it must be known which are its first and last ones."""
-    rows = RowsOfPage(of.dialect, walk)
-    picked = _numbered(rows.rows(), walk) if is_numbered else rows.rows()
+@lru_cache(maxsize=64)
+def page(
+    of: Language, way: Way, units: UnitsForm | None, *, is_numbered: bool, from_end: bool, is_owned: bool
+) -> PageShape:
+    """A page; its rows are numbered where it must be known which are its first and last ones.
+
+    units: the caller's, where each is walked. is_owned: whether there are cursors, which are of one parent's list.
+    """
+    rows = RowsOfPage(of.dialect, way, units)
+    picked = _numbered(rows.rows()) if is_numbered else rows.rows()
     written = select(hole("written")).select_from(picked.subquery(f"{ROW}$"))
     if is_numbered:
         place = literal_column(f'{ROW}$."rn"', NUMBER)
-        written = written.order_by(place.desc() if walk.from_end else place)
+        written = written.order_by(place.desc() if from_end else place)
     text: ColumnElement[str] = select(hole("whole")).select_from(written.subquery(f"{TOLD}$")).scalar_subquery()
-    if walk.link is not None and (walk.has_after or walk.has_before):
-        # A cursor is of one parent's list.
+    if is_owned:
         text = case((hole("owner", Number) == value(PARENT, Number), text), else_=constant(MARK))
-    return PageShape(template(of, text), rows.narrowed)
+    key = "" if rows.key is None else str(rows.key.compile(dialect=of.driver))
+    return PageShape(template(of, text), rows.walked, key)
 
 
-def _numbered(rows: Select[Any], walk: Walk) -> Select[Any]:
+def _numbered(rows: Select[Any]) -> Select[Any]:
     """The rows of a page with their places, and how many they are."""
-    picked = columns_of("picked_$", reading(walk.source), walk)
-    ordered = in_order(picked, walk.order.field, descending=walk.is_backward)
-    place = func.row_number().over(order_by=ordered).label("rn")
+    place = func.row_number().over(order_by=hole("picked_order")).label("rn")
     count = func.count().over().label("n")
-    return select(*passed(picked), place, count).select_from(rows.subquery("picked_$"))
+    return select(*passed(columns_of(f"{PICKED}$")), place, count).select_from(rows.subquery(f"{PICKED}$"))
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=4)
 def rows(of: Language, *, is_numbered: bool) -> Template:
     """What is told of the rows of a page."""
     gathered = of.dialect.gathered(hole("each"), ",")
@@ -244,11 +237,11 @@ def goes_on(of: Language, *, is_counted: bool, is_looked_for: bool) -> Template:
     """Whether there are more rows than a page tells: by their count, or by a look behind its edge."""
     more: list[ColumnElement[bool]] = [func.count() > hole("size", NUMBER)] if is_counted else []
     if is_looked_for:
-        more.append(hole("look"))
+        more.append(select(literal_column("1")).select_from(tables("rows")).exists())
     return template(of, case(*[(each, constant("true")) for each in more], else_=constant("false")))
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=4)
 def edge(of: Language, *, is_first: bool) -> Template:
     """The cursor of a page's first or last row."""
     number, count = (literal_column(f'{TOLD}$."{name}"', NUMBER) for name in ("rn", "n"))
@@ -258,28 +251,10 @@ def edge(of: Language, *, is_first: bool) -> Template:
     return template(of, func.coalesce(cursors, constant("null")))
 
 
-@lru_cache(maxsize=SHAPES_MAX)
-def behind(
-    of: Language, source: Source, link: str | None, units: UnitsForm, order: Order, narrows: NEEDS | None, *, up: bool
-) -> Template:
-    """Whether there are rows at an edge that is given, or behind it; `up`: towards smaller values."""
-    view = reading(source)
-    where = _there(of, units, view, is_narrowed=narrows is not None)
-    where.append(not_(beyond(view, order.field, Values(), descending=up)))
-    if link is not None:
-        where.append(view.links[link] == hole("owner", Number))
-    return template(of, _selected(view, narrows or NEEDS(), [literal_column("1")], where).exists())
-
-
-@lru_cache(maxsize=SHAPES_MAX)
-def count(of: Language, source: Source, link: str | None, units: UnitsForm, narrows: NEEDS | None) -> Template:
-    """How many rows there are, whatever the page."""
-    view = reading(source)
-    where = _there(of, units, view, is_narrowed=narrows is not None)
-    if link is not None:
-        where.append(view.links[link] == hole("owner", Number))
-    counted = _selected(view, narrows or NEEDS(), [cast(func.count(), Text)], where)
-    return template(of, counted.scalar_subquery())
+@lru_cache(maxsize=2)
+def count(of: Language) -> Template:
+    """How many rows there are."""
+    return template(of, select(cast(func.count(), Text)).select_from(tables("rows")).scalar_subquery())
 
 
 TOTAL = "total_"
@@ -287,11 +262,10 @@ TOTAL = "total_"
 SUM = "sum"
 
 
-@lru_cache(maxsize=SHAPES_MAX)
-def totals(of: Language, source: Source, link: str | None, units: UnitsForm, narrows: NEEDS | None) -> Template:
+@lru_cache(maxsize=2)
+def totals(of: Language) -> Template:
     """The balances of a list added up, a row a currency."""
-    view = reading(source)
-    balance, currency = view.columns["balance"], view.columns["currency"]
+    balance, currency = hole("balance", Money()), hole("currency", Letters)
     summed = {
         "currency": currency,
         "account_count": func.count(),
@@ -299,22 +273,17 @@ def totals(of: Language, source: Source, link: str | None, units: UnitsForm, nar
         "min": func.min(balance),
         "max": func.max(balance),
     }
-    where = _there(of, units, view, is_narrowed=narrows is not None)
-    if link is not None:
-        where.append(view.links[link] == hole("owner", Number))
-    statement = _selected(view, narrows or NEEDS(), [each.label(name) for name, each in summed.items()], where)
+    statement = select(*[each.label(name) for name, each in summed.items()]).select_from(tables("rows"))
     total = statement.group_by(currency).order_by(currency).subquery(f"{TOTAL}$")
     return template(
         of, _array(of, select(_piece()).select_from(total).order_by(total.c.currency).limit(only(EVERY_ROW)))
     )
 
 
-@lru_cache(maxsize=8)
-def total_types(source: Source) -> Mapping[str, TypeEngine[Any]]:
-    """The types of its columns, save that of the sum, which is a text."""
-    of = reading(source).columns
-    amount = of["balance"].type
-    return MappingProxyType({"currency": of["currency"].type, "account_count": NUMBER, "min": amount, "max": amount})
+TOTAL_TYPES: Mapping[str, TypeEngine[Any]] = MappingProxyType(
+    {"currency": Letters, "account_count": NUMBER, "min": alike(Money()), "max": alike(Money())}
+)
+"""The types of its columns, save that of the sum, which is a text."""
 
 
 @lru_cache(maxsize=2)

@@ -296,3 +296,17 @@ def _webhooks(named: Naming = _anew) -> View:
 
 
 WEBHOOKS = Source("webhooks", r.Webhook, _webhooks)
+
+SOURCES = (
+    ACCOUNTS,
+    ENTRIES,
+    CONTRACTORS,
+    CONTACTS,
+    INVOICE_TEMPLATES,
+    DIVISIONS,
+    HISTORY_CONFIGS,
+    CLOSINGS,
+    HISTORY_ENTRIES,
+    WEBHOOKS,
+)
+"""All of them."""

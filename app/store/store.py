@@ -151,6 +151,10 @@ class Store:
         """The engines below, for whoever counts or watches statements."""
         return self._readers.sync_engine, self._writer.sync_engine
 
+    def make_ready(self) -> None:
+        """Make the parts of all statements that write answers, so that no question waits for that."""
+        self._answers.make_ready()
+
     def heard(self, hear: Callable[[str], None]) -> None:
         """Have somebody told each statement that writes an answer, before it is asked."""
         self._answers.heard = hear

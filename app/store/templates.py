@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ClauseElement, ColumnElement, Table, Text, bindparam, literal_column
+from sqlalchemy import ClauseElement, ColumnElement, FromClause, Table, TableClause, Text, bindparam, literal_column
 from sqlalchemy.engine import Dialect as Driver
+from sqlalchemy.sql.elements import quoted_name
 from sqlalchemy.sql.selectable import NamedFromClause
 from sqlalchemy.sql.type_api import TypeEngine
 
@@ -59,14 +60,19 @@ def hole(name: str, type_: TypeEngine[Any] = TEXT) -> ColumnElement[Any]:
     return literal_column(f"{HOLE}{name}{HOLE}", type_)
 
 
+def tables(name: str) -> FromClause:
+    """A place where tables are put in, with what is asked of their rows or without."""
+    return TableClause(quoted_name(f"{HOLE}{name}{HOLE}", quote=False))
+
+
 @lru_cache(maxsize=64)
-def reading(source: Source, prefix: str = "") -> View:
-    """A reading of a source in a part of statements; the prefix tells its tables from those of another one."""
+def reading(source: Source) -> View:
+    """A reading of a source in a part of statements."""
     counted: Counter[str] = Counter()
 
     def named(table: Table) -> NamedFromClause:
         counted[table.name] += 1
-        return table.alias(f"{prefix}{table.name}_{counted[table.name]}{NUMBERED}")
+        return table.alias(f"{table.name}_{counted[table.name]}{NUMBERED}")
 
     return source.view(named)
 
@@ -96,7 +102,7 @@ class Template:
         self.passing.append(match[1])
         return f"%({OTHERS}{len(self.passing) - 1})s"
 
-    def filled(self, number: int, texts: dict[str, str]) -> str:
+    def filled(self, number: int | str, texts: dict[str, str]) -> str:
         """The text with what comes into its holes, and the number that tells its tables from others."""
         texts["number"] = str(number)
         return self._text % texts

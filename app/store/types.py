@@ -20,7 +20,7 @@ from sqlalchemy import (
     Uuid,
     bindparam,
 )
-from sqlalchemy.types import TypeDecorator, TypeEngine
+from sqlalchemy.types import NullType, TypeDecorator, TypeEngine
 
 from app.domain import moments, money
 
@@ -175,6 +175,15 @@ class Clock(TypeDecorator[time]):
 
 
 Numbers = Listed(Number)
+
+_WITHOUT_ARGUMENTS = frozenset({Money, Instant, Flag, Identifier, Day, Clock, Integer, NullType})
+_ALIKE: dict[type, TypeEngine[Any]] = {}
+
+
+def alike(type_: TypeEngine[Any]) -> TypeEngine[Any]:
+    """The same type for all columns that have it; SQLAlchemy gives many of them one of their own."""
+    is_plain = type(type_) in _WITHOUT_ARGUMENTS and not type_._variant_mapping  # noqa: SLF001 - it has no other name.
+    return _ALIKE.setdefault(type(type_), type_) if is_plain else type_
 
 
 def given_list(type_: TypeEngine[Any], values: Collection[Any]) -> ColumnElement[Any]:

@@ -6,12 +6,14 @@ which knows what to say.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from sqlalchemy.engine import Dialect as Driver
 from sqlalchemy.sql.type_api import TypeEngine
 
 from app.store import shapes
+from app.store.conditions import Condition
 from app.store.lanes import Compiled
 from app.store.narrowing import Some, Test
 from app.store.pieces import (
@@ -43,10 +45,12 @@ from app.store.pieces import (
     WindowForm,
     columns_of,
 )
-from app.store.shapes import GIVEN, NEEDS, ROW, SUM, TOLD, TOTAL
+from app.store.shapes import GIVEN, MERGED, PICKED, ROW, SUM, TOLD, TOTAL, TOTAL_TYPES, PageShape
 from app.store.sources import ENTRIES, Source
-from app.store.templates import NUMBERED, OTHERS, Language, Process, Template, parameter, placed
-from app.store.windows import Walk
+from app.store.spelling import NEEDS, NONE, Placing, Spelling, nested, numbered, ordered, spelling
+from app.store.tables import units
+from app.store.templates import OTHERS, Language, Process, Template, parameter, placed
+from app.store.windows import EVERY, Way, seen_at_once, way_of
 from app.store.written import UNITS, difference, later, site_name, told
 
 
@@ -64,7 +68,7 @@ class Row(NamedTuple):
     def text(self, name: str) -> str:
         if self.texts is None:
             return f'{self.table}{self.number}."{name}"'
-        return self.texts[name].replace(NUMBERED, f"_{self.number}")
+        return numbered(self.texts[name], self.number)
 
 
 class _Text(list[str]):
@@ -129,7 +133,7 @@ class Writer:
         return self._parts
 
     def filled(
-        self, template: Template, texts: dict[str, str], *, number: int = 0, site: int = 0, first: int = 0
+        self, template: Template, texts: dict[str, str], *, number: int | str = 0, site: int = 0, first: int = 0
     ) -> str:
         """A part with what comes into it; its values are the site's, from the first one on."""
         for name, process in template.named:
@@ -142,28 +146,48 @@ class Writer:
             texts[name] = parameter(full)
         return template.filled(number, texts)
 
+    def spelling(self, source: Source) -> Spelling:
+        return spelling(self.of, source)
+
+    # Which rows.
+
+    def rows(self, tables: str, where: Sequence[str], number: int | str) -> str:
+        """Tables, and what is asked of their rows."""
+        return numbered(f"{tables}{' WHERE ' if where else ''}{' AND '.join(where)}", number)
+
+    def seen(self, unit_id: str) -> list[str]:
+        """That a row is in a business unit that exists for the caller, where that says anything."""
+        if self.units is UnitsForm.ALL:
+            return []
+        return [self.filled(shapes.seen(self.of, self.units), {"unit_id": unit_id})]
+
+    def there(self, spelling: Spelling, *, is_seen: bool = False) -> list[str]:
+        """What is so for each row that exists for the caller; `is_seen`: its business unit is known to."""
+        only = [] if spelling.only is None else [spelling.only.filled("$", {})]
+        return [*([] if is_seen else self.seen(spelling.unit_id)), *only]
+
     # Rows of sources.
 
     def _read(self, source: Source, number: int, each: Object) -> tuple[str, NEEDS]:
         """A piece of each row of a source, and the joins that it needs."""
-        columns = shapes.columns(self.of, source)
-        made = self._object(each.fields, Row(columns.types, columns.nullable, number, columns.texts))
-        return made, self.needs(source, columns_of(each))
-
-    def needs(self, source: Source, names: Iterable[str]) -> NEEDS:
-        needs = shapes.columns(self.of, source).needs
-        return frozenset([needs[name] for name in names if name in needs])
+        spelling = self.spelling(source)
+        made = self._object(each.fields, Row(spelling.types, spelling.nullable, number, spelling.texts))
+        return made, spelling.needs_of(columns_of(each))
 
     def _found(self, piece: Found) -> str:
         form: Any = self._sites[piece.site]
         number = self.number()
         made, needs = self._read(piece.source, number, piece.object)
-        narrowing = shapes.condition(self.of, piece.source, form)
-        assert narrowing is not None, "a key names something"
-        through_units = self.units is not UnitsForm.ONE and not _names_number(form)
-        shape = shapes.found(self.of, piece.source, self.units, needs | narrowing.needs, through_units=through_units)
-        texts = {"made": made, "condition": self.filled(narrowing.template, {}, number=number, site=piece.site)}
-        return self.filled(shape, texts, number=number)
+        spelling = self.spelling(piece.source)
+        condition = Condition(self, spelling, form, piece.site)
+        needs |= condition.needs
+        if self.units is UnitsForm.ONE or _names_number(form):
+            tables = spelling.tables(needs)
+        else:
+            # Each unit's index is looked into; none has the key alone.
+            tables = spelling.through_units(needs, _EVERY, f"{EVERY.name}.id")
+        rows = self.rows(tables, [*condition.text(), *self.there(spelling)], number)
+        return self.filled(shapes.found(self.of), {"made": made, "rows": rows})
 
     def _named(self, piece: Named) -> str:
         form = self._sites[piece.site]
@@ -175,8 +199,10 @@ class Writer:
             return self._numbered(*kinds[0], parameter(name)) if kinds else _quoted("null")
         number = self.number()
         each = f'{GIVEN}{number}."number"'
-        made = {f"made{place}": self._numbered(*kind, each) for place, kind in enumerate(kinds)}
-        return self.filled(shapes.named(self.of, len(kinds)), made, number=number, site=piece.site)
+        places = f'{GIVEN}{number}."other"'
+        made = [f" WHEN {places} = {place} THEN {self._numbered(*kind, each)}" for place, kind in enumerate(kinds)]
+        piece_of = f"CASE{''.join(made)} ELSE 'null' END" if made else _quoted("null")
+        return self.filled(shapes.named(self.of), {"piece": piece_of}, number=number, site=piece.site)
 
     def _related(self, piece: Related, row: Row) -> str:
         return self._numbered(piece.source, piece.object, row.text(piece.by), is_nullable=piece.is_nullable)
@@ -185,29 +211,42 @@ class Writer:
         """What is made of the record with a number."""
         number = self.number()
         made, needs = self._read(source, number, each)
-        shape = shapes.related(self.of, source, self.units, needs, is_nullable=is_nullable)
-        return self.filled(shape, {"made": made, "number_of": number_of}, number=number)
+        spelling = self.spelling(source)
+        is_it = f"{numbered(spelling.id, number)} = {number_of}"
+        rows = self.rows(spelling.tables(needs), [is_it, *self.there(spelling)], number)
+        return self.filled(shapes.related(self.of, is_nullable=is_nullable), {"made": made, "rows": rows})
 
     def _several(self, piece: Several, row: Row) -> str:
         number = self.number()
         made, needs = self._read(piece.source, number, piece.object)
-        shape = shapes.several(self.of, piece.source, self.units, needs)
-        return self.filled(shape, {"made": made, "numbers": row.text(piece.by)}, number=number)
+        spelling = self.spelling(piece.source)
+        texts = {"id": spelling.id, "tables": nested(spelling.tables(needs))}
+        texts = {name: numbered(text, number) for name, text in texts.items()}
+        texts |= {"made": made, "numbers": row.text(piece.by)}
+        return self._there_of(shapes.several, spelling, texts, number)
 
     def _latest(self, piece: Latest, row: Row) -> str:
         number = self.number()
-        made, needs = self._read(ENTRIES, number, piece.object)
-        shape = shapes.latest(self.of, self.units, needs)
-        return self.filled(shape, {"made": made, "owner": row.text("id")}, number=number)
+        made, _ = self._read(ENTRIES, number, piece.object)
+        return self._there_of(shapes.latest, self.spelling(ENTRIES), {"made": made, "owner": row.text("id")}, number)
 
     def _before(self, piece: Before, row: Row) -> str:
         form = self._sites[piece.site]
         assert isinstance(form, BeforeForm)
         number = self.number()
-        made, needs = self._read(ENTRIES, number, piece.object)
-        shape = shapes.before(self.of, self.units, needs, form)
+        made, _ = self._read(ENTRIES, number, piece.object)
         texts = {"made": made, "owner": row.text("id"), "currency": row.text("currency")}
-        return self.filled(shape, texts, number=number, site=piece.site)
+        shape = partial(shapes.before, form=form)
+        return self._there_of(shape, self.spelling(ENTRIES), texts, number, site=piece.site)
+
+    def _there_of(
+        self, shape: Callable[..., Template], spelling: Spelling, texts: dict[str, str], number: int, site: int = 0
+    ) -> str:
+        """A part that tells of rows that exist for the caller."""
+        there = self.there(spelling)
+        if there:
+            texts["there"] = numbered(" AND ".join(there), number)
+        return self.filled(shape(self.of, is_bound=bool(there)), texts, number=number, site=site)
 
     # What a row holds.
 
@@ -234,11 +273,11 @@ class Writer:
         types = row.types
         match piece:
             case Value(column=column):
-                template = told(self.of, piece, types[column], is_nullable=column in row.nullable)
+                alike = piece._replace(column="")
+                template = told(self.of, alike, types[column], is_nullable=column in row.nullable)
                 return template.filled(0, {"column": row.text(column)})
             case Spliced(column=column, splice=splice):
-                alike = Spliced(column, 0)
-                template = told(self.of, alike, types[column], is_nullable=column in row.nullable)
+                template = told(self.of, Spliced("", 0), types[column], is_nullable=column in row.nullable)
                 return template.filled(0, {"column": row.text(column), "splice": str(splice)})
             case Identified():
                 return told(self.of, piece, types["id"], is_nullable=False).filled(0, {"column": row.text("id")})
@@ -258,6 +297,10 @@ class Writer:
         return _PageWriter(self, page, form, row).text()
 
 
+_EVERY = f"{units.name} AS {EVERY.name}"
+"""All business units."""
+
+
 class _PageWriter:
     """Writes one page of a statement; `owner` is the row that it belongs to."""
 
@@ -268,8 +311,10 @@ class _PageWriter:
         self._form = form
         self._owner = owner
         self._size = str(form.size)
-        self._narrowing = shapes.condition(writer.of, page.source, form.condition)
         self._number = writer.number()
+        self._spelling = writer.spelling(page.source)
+        self._condition = Condition(writer, self._spelling, form.condition, page.site)
+        self._narrows = self._condition.text()
 
     def text(self) -> str:
         page, form = self._page, self._form
@@ -278,62 +323,104 @@ class _PageWriter:
         if not reads_rows and not any(_is_read(fact, form) for fact in facts):
             return self._whole(is_numbered=False)
         is_numbered = bool(facts - {Fact.COUNT}) or form.from_end
-        walk, others = self._walk()
-        shape = shapes.page(self._writer.of, walk, is_numbered=is_numbered)
+        way = way_of(page.source, page.link, self._writer.units, form)
+        shape = shapes.page(
+            self._writer.of,
+            way,
+            self._writer.units if way is Way.EACH_UNIT else None,
+            is_numbered=is_numbered,
+            from_end=form.from_end,
+            is_owned=page.link is not None and (form.has_after or form.has_before),
+        )
         texts = {
             "written": self._written(facts, is_numbered=is_numbered),
             "whole": self._whole(is_numbered=is_numbered),
             "limit": str(form.size + 1 if is_numbered else form.size),
             **self._owned(),
-            **self._others(shape.template, others),
+            **self._walked(shape, way),
         }
-        if self._narrowing is not None:
-            texts["condition"] = self._condition(self._number, shape.narrowed)
-        return self._filled(shape.template, texts, number=self._number, first=self._places)
+        return self._filled(shape.template, texts, number=self._number)
 
     def _filled(self, template: Template, texts: dict[str, str], *, number: int = 0, first: int = 0) -> str:
         return self._writer.filled(template, texts, number=number, site=self._page.site, first=first)
 
-    @property
-    def _places(self) -> int:
-        """The first value that is of a place, behind those of the condition."""
-        return 0 if self._narrowing is None else self._narrowing.values
-
-    @property
-    def _narrows(self) -> NEEDS | None:
-        return None if self._narrowing is None else self._narrowing.needs
-
     def _owned(self) -> dict[str, str]:
         return {} if self._owner is None else {"owner": self._owner.text("id")}
 
-    def _condition(self, number: int, prefix: str = "") -> str:
-        narrowing = shapes.condition(self._writer.of, self._page.source, self._form.condition, prefix)
-        assert narrowing is not None
-        return self._filled(narrowing.template, {}, number=number)
+    # Its rows.
 
-    def _walk(self) -> tuple[Walk, list[str]]:
-        """How its rows are walked, and which columns are read besides those that the walk itself needs."""
-        page = self._page
-        names = {name for _, part in page.parts if isinstance(part, Rows) for name in columns_of(part.each)}
-        needs = self._writer.needs(page.source, names)
-        walk = Walk.of(page.source, page.link, self._writer.units, self._form, needs, self._narrows)
-        return walk, sorted(names.difference(walk.kept))
+    def _walked(self, shape: PageShape, way: Way) -> dict[str, str]:
+        """The rows of the page, in their order, and their columns."""
+        form, spelling = self._form, self._spelling
+        order = form.order
+        names = {name for _, part in self._page.parts if isinstance(part, Rows) for name in columns_of(part.each)}
+        others = sorted(names - {"id", order.field})
+        if order.field != "id":
+            others = [order.field, *others]
+        walked, number = f"{self._number}{shape.walked}", self._number
+        place, backward = spelling.placing(order.field), order.descending != form.from_end
+        reads = spelling.needs_of(others)
+        rows = self._rows(way, shape.key, place, NONE if shape.walked else reads)
+        key = None if order.field == "id" else order.field
+        return {
+            "rows": numbered(rows, walked),
+            "order": numbered(ordered(place.key, place.tie, descending=backward), walked),
+            "walked_id": numbered(spelling.id, walked),
+            "id": numbered(spelling.id, number),
+            "tables": numbered(nested(spelling.tables(reads)), number),
+            "merged_order": _passed_order(f"{MERGED}{number}", key, descending=backward),
+            "picked_order": _passed_order(f"{PICKED}{number}", key, descending=backward),
+            **self._others(shape.template, others),
+        }
+
+    def _rows(self, way: Way, key: str, place: Placing, reads: NEEDS) -> str:
+        """The rows that are walked: tables, and what is asked of them."""
+        form, spelling = self._form, self._spelling
+        owned, is_seen, needs = self._owners(way, key)
+        where = [*owned, *self._narrows, *self._writer.there(spelling, is_seen=is_seen)]
+        first = self._condition.values
+        for is_bound, up in ((form.has_after, not form.order.descending), (form.has_before, form.order.descending)):
+            if is_bound:
+                where.append(self._beyond(place, first, up=up))
+                first += 1 if place.key is None else 2
+        tables = spelling.tables(reads | needs | place.needs | self._condition.needs)
+        return f"{tables}{' WHERE ' if where else ''}{' AND '.join(where)}"
+
+    def _owners(self, way: Way, key: str) -> tuple[list[str], bool, NEEDS]:
+        """Whose rows are walked, whether their business unit is known to exist by that, and the joins that it needs."""
+        page, form, spelling, writer = self._page, self._form, self._spelling, self._writer
+        if page.link is not None:
+            assert self._owner is not None
+            return [f"{spelling.links[page.link]} = {self._owner.text('id')}"], False, NONE
+        if way is Way.EACH_ACCOUNT:
+            return [f"{spelling.links['account_id']} = {key}"], False, NONE
+        if way is Way.ALONE and writer.units is not UnitsForm.ONE:
+            assert seen_at_once(page.source, writer.units, form)
+            return writer.seen(spelling.unit_id), True, NONE
+        joined = spelling.view.walks_joined(form.narrowed, form.order.field)
+        unit_id, needs = spelling.walked_unit_id(joined=joined)
+        return writer.seen(unit_id) if way is Way.ALONE else [f"{unit_id} = {key}"], True, needs
+
+    def _beyond(self, place: Placing, first: int, *, up: bool, is_not: bool = False) -> str:
+        types = self._spelling.types
+        key = None if place.key is None else types[self._form.order.field]
+        texts = {"tie": place.tie} if place.key is None else {"key": place.key, "tie": place.tie}
+        return self._filled(shapes.beyond(self._writer.of, key, up=up, is_not=is_not), texts, first=first)
 
     def _others(self, template: Template, names: Sequence[str]) -> dict[str, str]:
         """Columns where they are read, and where they are passed on."""
-        texts = shapes.columns(self._writer.of, self._page.source).texts
-        number = f"_{self._number}"
-        read = "".join([f', {texts[name]} AS "{name}"' for name in names]).replace(NUMBERED, number)
-        found = {OTHERS: read}
+        texts, number = self._spelling.texts, self._number
+        found = {OTHERS: numbered("".join([f', {texts[name]} AS "{name}"' for name in names]), number)}
         for place, table in enumerate(template.passing):
-            named = table.replace(NUMBERED, number)
+            named = numbered(table, number)
             found[f"{OTHERS}{place}"] = "".join([f', {named}."{name}" AS "{name}"' for name in names])
         return found
 
+    # What is told of them.
+
     def _written(self, facts: set[Fact], *, is_numbered: bool) -> str:
         """What is written of each row."""
-        columns = shapes.columns(self._writer.of, self._page.source)
-        row = Row(columns.types, columns.nullable, self._number)
+        row = Row(self._spelling.types, self._spelling.nullable, self._number)
         texts = [
             f"{self._each(part.each, row)} AS p{place}"
             for place, (_, part) in enumerate(self._page.parts)
@@ -394,44 +481,49 @@ class _PageWriter:
         template = shapes.goes_on(self._writer.of, is_counted=is_counted, is_looked_for=is_looked_for)
         texts = {"size": self._size}
         if is_looked_for:
-            texts["look"] = self._behind(towards_end=towards_end)
+            texts["rows"] = self._behind(towards_end=towards_end)
         return self._filled(template, texts)
 
     def _behind(self, *, towards_end: bool) -> str:
-        """Whether there are rows at the page's given edge, or behind it."""
-        order = self._form.order
-        first = self._places
-        if towards_end and self._form.has_after:
-            first += 1 if order.field == "id" else 2  # Its values come first.
-        template = shapes.behind(*self._all, order, self._narrows, up=order.descending != towards_end)
-        return self._of_all(template, first=first)
+        """The rows at the page's given edge, or behind it."""
+        form = self._form
+        place = self._spelling.placing(form.order.field)
+        first = self._condition.values
+        if towards_end and form.has_after:
+            first += 1 if place.key is None else 2  # Its values come first.
+        behind = self._beyond(place, first, up=form.order.descending == towards_end, is_not=True)
+        return self._all(self._writer.number(), [behind], place.needs)
 
-    @property
-    def _all(self) -> tuple[Language, Source, str | None, UnitsForm]:
-        return self._writer.of, self._page.source, self._page.link, self._writer.units
-
-    def _of_all(self, template: Template, *, first: int = 0, made: str = "", number: int | None = None) -> str:
-        """What is told of all that matches, whatever the page."""
-        number = self._writer.number() if number is None else number
-        texts = {"made": made, **self._owned()}
-        if self._narrowing is not None:
-            texts["condition"] = self._condition(number)
-        return self._filled(template, texts, number=number, first=first)
+    def _all(self, number: int, also: Sequence[str] = (), needs: NEEDS = NONE) -> str:
+        """All rows of the list, whatever the page."""
+        spelling, link = self._spelling, self._page.link
+        where = [*self._narrows, *self._writer.there(spelling), *also]
+        if link is not None and self._owner is not None:
+            where.append(f"{spelling.links[link]} = {self._owner.text('id')}")
+        return self._writer.rows(spelling.tables(needs | self._condition.needs), where, number)
 
     def _count(self) -> str:
-        return self._of_all(shapes.count(*self._all, self._narrows))
+        return self._filled(shapes.count(self._writer.of), {"rows": self._all(self._writer.number())})
 
     def _totals(self, each: Object) -> str:
-        of, number = self._writer.of, self._writer.number()
-        row = Row(shapes.total_types(self._page.source), frozenset(), number, table=TOTAL)
+        of, number, spelling = self._writer.of, self._writer.number(), self._spelling
+        row = Row(TOTAL_TYPES, frozenset(), number, table=TOTAL)
 
         def write(piece: Any) -> str:
             if isinstance(piece, Value) and piece.column == SUM:
                 return shapes.total_sum(of).filled(number, {})
             return self._writer.piece(piece, row)
 
-        made = _object(each.fields, write)
-        return self._of_all(shapes.totals(*self._all, self._narrows), made=made, number=number)
+        summed = ("balance", "currency")
+        texts = {name: numbered(spelling.texts[name], number) for name in summed}
+        texts["made"] = _object(each.fields, write)
+        texts["rows"] = self._all(number, needs=spelling.needs_of(summed))
+        return self._filled(shapes.totals(of), texts, number=number)
+
+
+def _passed_order(table: str, key: str | None, *, descending: bool) -> str:
+    """The order of rows that are passed on by a table."""
+    return ordered(None if key is None else f'{table}."{key}"', f'{table}."id"', descending=descending)
 
 
 def _object(fields: Iterable[tuple[str, Any]], write: Callable[[Any], str]) -> str:

@@ -95,6 +95,10 @@ def constant(text: str) -> ColumnElement[str]:
 @lru_cache(maxsize=2_000)
 def told(of: Language, piece: Value | Spliced | Identified, type_: TypeEngine[Any], *, is_nullable: bool) -> Template:
     """A column as JSON, by its type."""
+    if isinstance(piece, Value) and piece.names:
+        # Enumerations are the schema's; this is no more than a text.
+        names = [f" WHEN {HOLE}column{HOLE} = {_literal(value)} THEN '\"{name}\"'" for value, name in piece.names]
+        return Template(f"CASE{''.join(names)} ELSE 'null' END", {})
     return template(of, _told(of.dialect, piece, hole("column", type_), is_nullable=is_nullable))
 
 
@@ -122,9 +126,6 @@ def _told(
             return JsonText().add(f'"{kind}_').add(cast(at, Text)).add('"').whole()
         case Spliced():
             text = JsonText().add(f"{SPLICE}{HOLE}splice{HOLE}:").add(at).add(SPLICE).whole()
-        case Value(names=names) if names:
-            told = [(at == literal_column(_literal(value)), constant(f'"{name}"')) for value, name in names]
-            return case(*told, else_=constant("null"))
         case _:
             text = _written(dialect, at)
     return func.coalesce(text, constant("null")) if is_nullable else text

@@ -1,14 +1,20 @@
 """What is kept of documents is bounded, and what was let go is made again."""
 
 import gc
+import itertools
+import random
 import threading
+from functools import _lru_cache_wrapper
 from typing import Any
 
 import pytest
 
-from app.store import answers, shapes, templates, written
+from app.domain.callers import LOCAL, Caller
+from app.store import answers, movements, shapes, spelling, templates, written
 from schema.execution import documents, plans
-from tests.asking import Gateway
+from schema.filters import ACCOUNT_ORDERS
+from tests.asking import Gateway, a_caller
+from tests.graphql.documents import Maker
 
 NAMES = "query ($first: Int!, $named: Boolean!) { accounts(first: $first) { nodes { id name @include(if: $named) } } }"
 
@@ -74,37 +80,75 @@ async def test_the_statement_of_a_large_document_is_made_in_a_thread(
     assert made == [False, True]
 
 
-SEEN = (
-    """{ accounts(first: 5, filter: {name: {contains: "a"}}) { totalCount pageInfo { hasNextPage endCursor }
-      nodes { id name balance contractor { name } balances(first: 3) { nodes { amount timestamp } } } } }""",
-    '{ account(id: "account_1") { currentBalances { id currency { code } amount } } }',
-)
 UNSEEN = """query Other { mine: accounts(first: 7, filter: {name: {contains: "M"}}) {
   pageInfo { endCursor hasNextPage }
   list: nodes { sum: balance number: id currentBalances { of: currency { is: code } } contractor { called: name } name
     newest: balances(first: 2) { nodes { at: timestamp what: amount } } older: balances(first: 9) { nodes { amount } } }
   all: totalCount } }"""
+SERIES = """{ account(id: "account_1") { balanceSeries(interval: DAY, from: "2026-02-20T00:00:00Z",
+  before: "2026-02-22T00:00:00Z") { close } } }"""
+ORDERED = """query ($order: AccountOrder!, $after: String, $before: String) {
+  accounts(first: 1, orderBy: $order, after: $after, before: $before) {
+    edges { cursor node { name } } pageInfo { hasNextPage hasPreviousPage endCursor } totalCount } }"""
 NARROWED = '{ accounts(filter: {name: {contains: "a"}, vat: {gte: "0"}, timezone: {in: ["UTC"]}}) { nodes { id } } }'
 
 
-async def test_a_document_that_was_never_seen_finds_the_parts_of_its_statement_made(
-    filled: Gateway, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made: list[object] = []
+def _forget_parts() -> None:
+    for module in (shapes, spelling, written, templates, movements):
+        for part in vars(module).values():
+            if isinstance(part, _lru_cache_wrapper):
+                part.cache_clear()
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """The parts of statements that are made."""
+    parts: list[object] = []
 
     def template(of: templates.Language, part: Any) -> templates.Template:
-        made.append(part)
+        parts.append(part)
         return templates.template(of, part)
 
-    monkeypatch.setattr(shapes, "template", template)
-    monkeypatch.setattr(written, "template", template)
-    for document in SEEN:
-        (await filled.ask(document)).sound()
-    made.clear()
+    for module in (shapes, spelling, written, movements):
+        monkeypatch.setattr(module, "template", template)
+    _forget_parts()
+    return parts
+
+
+async def test_parts_of_statements_are_made_when_they_are_asked_for(filled: Gateway, made: list[object]) -> None:
     found = (await filled.ask(UNSEEN)).sound()
     assert found["mine"]["all"] == 1
     assert [(each["number"], each["name"]) for each in found["mine"]["list"]] == [("account_1", "Main")]
-    assert made == []
-    shapes.condition.cache_clear()
-    (await filled.ask(NARROWED)).sound()
     assert made
+    for document in (NARROWED, SERIES):
+        made.clear()
+        (await filled.ask(document)).sound()
+        assert made, document
+
+
+CALLERS = {"all units": LOCAL, "one unit": a_caller("default"), "several": a_caller("default", "other")}
+
+
+@pytest.mark.parametrize("caller", CALLERS.values(), ids=CALLERS)
+async def test_a_document_that_was_never_seen_finds_the_parts_of_its_statement_made(
+    filled: Gateway, made: list[object], caller: Caller
+) -> None:
+    filled.store.make_ready()
+    assert made
+    made.clear()
+    for document in (UNSEEN, NARROWED, SERIES):
+        (await filled.ask(document, caller=caller)).sound()
+        assert not made, document
+    told = 0
+    for seed in range(300):
+        text, variables = Maker(random.Random(seed), [], []).document()
+        told += not (await filled.ask(text, caller=caller, **variables)).codes
+        assert not made, text
+    assert told > 80
+    for field, direction in itertools.product(ACCOUNT_ORDERS, ("ASC", "DESC")):
+        order = {"field": field, "direction": direction}
+        page = (await filled.ask(ORDERED, caller=caller, order=order)).sound()["accounts"]
+        for name in ("after", "before"):
+            place = page["edges"][0]["cursor"]
+            (await filled.ask(ORDERED, caller=caller, order=order, **{name: place})).sound()
+            assert not made, order
