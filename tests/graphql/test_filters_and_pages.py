@@ -485,6 +485,18 @@ async def test_rows_without_a_text_have_a_place_in_every_comparison(
         assert await listed(stocked_gateway, ACCOUNTS, filter=filter) == selected(stock.accounts, filter), filter
 
 
+@pytest.mark.parametrize("key", ["name", "externalId", "divisionCode"])
+async def test_lists_of_any_length_are_compared_whole(stocked_gateway: Gateway, stock: Stock, key: str) -> None:
+    first, last = stock.accounts[0], stock.accounts[-1]
+    values = sorted({account[key] for account in (first, last) if account[key] is not None})
+    for length in (2, 3, 4, 5, 16, 17, 50, 51, 300):
+        others = [f"nobody {number}" for number in range(length - len(values))]
+        for wanted in ([*values, *others], [*others, *values]):
+            for comparison in ({"in": wanted}, {"notIn": wanted}):
+                filter = {key: comparison}
+                assert await listed(stocked_gateway, ACCOUNTS, filter=filter) == selected(stock.accounts, filter)
+
+
 AMOUNT_KEYS = ["balance", "minBalance", "maxBalance", "balanceLowThreshold", "balanceHighThreshold", "vat"]
 
 
