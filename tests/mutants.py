@@ -47,6 +47,7 @@ STARTS = ("tests/faults/test_starts.py",)
 POWER = ("tests/faults/test_power_fails.py",)
 SERIES = ("tests/graphql/test_balances.py", "tests/graphql/test_moments.py")
 KILLS = ("tests/faults/test_kills.py", "-k", "each_place_of_a_batch")
+DAMAGED_LOGS = ("tests/faults/test_damaged_logs.py",)
 DURABILITY = ("tests/store/test_durability.py",)
 RESTORES = ("tests/faults/test_restores.py", "-k", "never_taken")
 
@@ -368,6 +369,27 @@ MUTANTS = (
         "first, self.values = self.values, self.values + shape.values",
         "first, self.values = 0, self.values + shape.values",
         ("tests/graphql/test_filters_and_pages.py",),
+    ),
+    Mutant(
+        "a damaged log is taken up to where it is damaged",
+        "app/store/migrations/__init__.py",
+        "        check_log(file)\n",
+        "        del file\n",
+        DAMAGED_LOGS,
+    ),
+    Mutant(
+        "what stands behind damage proves nothing",
+        "app/store/frames.py",
+        "is_more_behind = before.number >= broken",
+        "is_more_behind = False",
+        DAMAGED_LOGS,
+    ),
+    Mutant(
+        "what power left of a commit is taken for damage",
+        "app/store/frames.py",
+        "if broken is not None and frame.is_sound and before is not None and before.is_commit:",
+        "if broken is not None and frame.is_commit and before is not None:",
+        ("tests/faults/test_disks.py", "-k", "whatever_of_the_log"),
     ),
     Mutant(
         "a part of statements is made when it is asked for",

@@ -19,6 +19,7 @@ from structlog.testing import capture_logs
 
 from app.domain.refusals import Code, Refusal
 from app.store import failures
+from app.store.frames import check_log
 from app.store.migrations import migrate
 from tests import servers
 from tests.asking import Gateway
@@ -334,11 +335,18 @@ class Log:
         starts = (end for end in self.ends if end + self._frame <= length)
         return sum(self.whole[start + 4 : start + 8] != b"\0\0\0\0" for start in starts)
 
-    def leave(self, log: bytes) -> list[str]:
-        """Leave so much of the log; the communication numbers that are stored then, in order."""
+    def put(self, log: bytes, index: bytes | None) -> None:
+        """Leave the file with a log beside it, and an index, as nobody has it open."""
         self.file.write_bytes(self._main)
         self.file.with_name("left.db-wal").write_bytes(log)
-        self.file.with_name("left.db-shm").unlink(missing_ok=True)
+        beside = self.file.with_name("left.db-shm")
+        beside.unlink(missing_ok=True)
+        if index is not None:
+            beside.write_bytes(index)
+
+    def leave(self, log: bytes) -> list[str]:
+        """Leave so much of the log; the communication numbers that are stored then, in order."""
+        self.put(log, None)
         with closing(sqlite3.connect(self.file)) as connection:
             assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
             rows = connection.execute("SELECT communication_number FROM entries ORDER BY id").fetchall()
@@ -372,6 +380,9 @@ async def test_whatever_of_the_log_is_left_what_is_stored_is_the_first_of_what_w
         if start in log.ends[:: len(log.ends) // 8]:
             told = invariants.Told({number: writer.accepted[number] for number in stored}, batches=writer.sent)
             assert await invariants.violations(f"{SQLITE}{log.file}", told) == []
+        for left in (log.whole[:end], inside, bytes(torn)):
+            log.put(left, None)
+            check_log(log.file)
         for left in (inside, bytes(torn)):
             assert log.leave(left) == by_commits.get(log.commits(start), [])
     assert log.leave(log.whole[: LOG_HEADER - 1]) == []

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from app.store.frames import check_log
 from tests.databases import Databases
 from tests.faults import invariants
 from tests.faults.asking import REGISTER, asked, items
@@ -146,6 +147,8 @@ async def test_whatever_the_disk_has_kept_all_that_was_answered_is_stored(sqlite
             disk.ask(step)
         for _ in range(TRIES):
             seen["with something open"] += disk.leave(left, chance) > 0
+            if number % 4 == 0:
+                check_log(left)
             stored = _stored(left)
             assert stored == sent[: len(stored)], "the first of what was sent"
             assert len(stored) >= len(answered), f"{step} is all that came since, and {answered} was answered"

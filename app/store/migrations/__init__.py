@@ -9,6 +9,8 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from app.store.files import database_file
+from app.store.frames import check_log
 from app.store.wires import CONNECT_SECONDS
 
 REVISIONS = ("0001", "0002", "0003", "0004", "0005")
@@ -31,8 +33,11 @@ async def migrate(url: str) -> None:
     """Bring a database to the newest form; nothing happens where it is there. Safe when started twice at once.
 
     Where somebody else keeps it locked for long, or it does not answer, that fails. Raises UnknownRevision, and changes
-    nothing, where another version has migrated it.
+    nothing, where another version has migrated it; LogDamaged where SQLite would forget what was committed.
     """
+    file = database_file(url) if url.startswith("sqlite") else None
+    if file is not None:
+        check_log(file)
     given: dict[str, Any] = {"timeout": WAIT_SECONDS}
     if not url.startswith("sqlite"):
         given = {"timeout": CONNECT_SECONDS, "server_settings": {"lock_timeout": str(int(WAIT_SECONDS * 1000))}}
