@@ -389,7 +389,7 @@ MUTANTS = (
         "app/store/frames.py",
         "if broken is not None and frame.is_sound and before is not None and before.is_commit:",
         "if broken is not None and frame.is_commit and before is not None:",
-        ("tests/faults/test_disks.py", "-k", "whatever_of_the_log"),
+        POWER,
     ),
     Mutant(
         "a part of statements is made when it is asked for",
