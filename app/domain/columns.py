@@ -4,7 +4,7 @@ A batch has thousands of items. Each look at all of them costs a third, or less,
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
+from functools import cached_property, partial
 from itertools import compress
 from typing import Any, TypeVar, overload
 
@@ -71,6 +71,39 @@ class Columns(Sequence[T]):
 def _fields(type_: type[tuple[Any, ...]]) -> tuple[str, ...]:
     fields: tuple[str, ...] = vars(type_)["_fields"]
     return fields
+
+
+class Told(Sequence[R]):
+    """Values that are told without being made: their texts are known, or made of less than they are.
+
+    make: the values; tell: their texts, None for a value that is None. Each is asked for once, and when it is needed.
+    """
+
+    def __init__(self, count: int, make: Callable[[], Sequence[R]], tell: Callable[[], Sequence[str | None]]) -> None:
+        self._count = count
+        self._make = make
+        self._tell = tell
+
+    @cached_property
+    def values(self) -> Sequence[R]:
+        return self._make()
+
+    @cached_property
+    def texts(self) -> Sequence[str | None]:
+        return self._tell()
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[R]:
+        return iter(self.values)
+
+    @overload
+    def __getitem__(self, place: int) -> R: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[R]: ...
+    def __getitem__(self, place: int | slice) -> R | Sequence[R]:
+        return self.values[place]
 
 
 class Later(Sequence[R]):

@@ -93,6 +93,13 @@ def from_units(units: int) -> Decimal:
     return Decimal(units).scaleb(-DIGITS_AFTER_POINT, context=EXACT)
 
 
+def units_text(units: int) -> str:
+    """An amount of ten-thousandths as it is told, without the amount."""
+    whole, rest = divmod(abs(units), UNITS_PER_ONE)
+    sign = "-" if units < 0 else ""
+    return f"{sign}{whole}" if not rest else f"{sign}{whole}.{rest:04}".rstrip("0")
+
+
 def text(number: Decimal) -> str:
     """A number as it is told: no exponent, no trailing zeros, never "-0"."""
     written = format(number, "f")

@@ -1,18 +1,18 @@
 """Balance series: open, low, high and close for each calendar interval of a time zone."""
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from app.domain.columns import Columns
+from app.domain.columns import Columns, Told
 from app.domain.cycles import closing_of
-from app.domain.moments import to_micros
-from app.domain.money import from_units
+from app.domain.moments import instant_text, to_micros
+from app.domain.money import from_units, units_text
 
 _HOUR = timedelta(hours=1)
 _DAY = timedelta(days=1)
@@ -124,13 +124,14 @@ def _following(day: date, interval: Interval, step: int) -> date | None:
 class Starts(NamedTuple):
     """The starts of a series' points, oldest first."""
 
-    instants: Sequence[datetime]
+    instants: Told[datetime]
     micros: Sequence[int]
     """The same in microseconds since 1970."""
 
     @classmethod
     def of(cls, instants: Sequence[datetime]) -> "Starts":
-        return cls(instants, [to_micros(each) for each in instants])
+        told = Told(len(instants), lambda: instants, lambda: list(map(instant_text, instants)))
+        return cls(told, [to_micros(each) for each in instants])
 
 
 class Movement(NamedTuple):
@@ -149,18 +150,34 @@ STILL = Movement(None, (), ())
 
 def points(starts: Starts, movement: Movement) -> Columns[Point]:
     """The points of a series: the movement's opening is the balance as of the first start, its entries are later."""
-    units, moments, amounts = movement
-    last = None if units is None else from_units(units)
-    seen: list[tuple[Decimal | None, Decimal | None, Decimal | None, Decimal | None, int]] = []
+    last, moments, amounts = movement
+    seen: list[tuple[int | None, int | None, int | None, int | None, int]] = []
     first = 0
     for end in [*map(partial(bisect_left, moments), starts.micros[1:]), len(moments)]:
         if end == first:
             seen.append((last, last, last, last, 0))
             continue
         own = amounts[first:end]
-        among = own if units is None else [units, *own]
-        units = own[-1]
-        opening, last = last, from_units(units)
-        seen.append((opening, from_units(min(among)), from_units(max(among)), last, len(own)))
+        among = own if last is None else [last, *own]
+        seen.append((last, min(among), max(among), own[-1], len(own)))
+        last = own[-1]
         first = end
-    return Columns(Point, [starts.instants, *zip(*seen, strict=True)])
+    *told, counts = zip(*seen, strict=True)
+    values, texts = _Each(from_units), _Each(units_text)
+    of_units = [Told(len(seen), partial(values.of, units), partial(texts.of, units)) for units in told]
+    return Columns(Point, [starts.instants, *of_units, counts])
+
+
+class _Each(dict[int | None, Any]):
+    """What is made of numbers of ten-thousandths, of each once; None of None."""
+
+    def __init__(self, make: Callable[[int], Any]) -> None:
+        super().__init__({None: None})
+        self._make = make
+
+    def __missing__(self, units: int) -> Any:
+        self[units] = made = self._make(units)
+        return made
+
+    def of(self, many: Sequence[int | None]) -> list[Any]:
+        return list(map(self.__getitem__, many))

@@ -19,7 +19,7 @@ from graphql import (
     is_specified_scalar_type,
 )
 
-from app.domain.columns import Columns
+from app.domain.columns import Columns, Told
 from resolvers.declarations import Coded, Column, Derived, Identity, Lesser, Same
 from resolvers.fetch import reading_of
 from schema.execution.selections import TYPENAME, Selected, Selections
@@ -105,6 +105,10 @@ def _objects(keys: Sequence[str]) -> Callable[..., list[Any]]:
             return partial(_each_row, lambda p, q, r: {a: p, b: q, c: r})
         case [a, b, c, d]:
             return partial(_each_row, lambda p, q, r, s: {a: p, b: q, c: r, d: s})
+        case [a, b, c, d, e]:
+            return partial(_each_row, lambda p, q, r, s, t: {a: p, b: q, c: r, d: s, e: t})
+        case [a, b, c, d, e, f]:
+            return partial(_each_row, lambda p, q, r, s, t, u: {a: p, b: q, c: r, d: s, e: t, f: u})
         case _:
             return lambda *columns: [dict(zip(keys, row, strict=True)) for row in zip(*columns, strict=True)]
 
@@ -127,7 +131,16 @@ def _column(selections: Selections, type_: GraphQLObjectType, selected: Selected
     if tell is not None or not is_specified_scalar_type(leaf):
         inner = _of_type(selections, selected, declared)
         each = inner if tell is None else lambda value: inner(tell(value))
-        return lambda records: _each(each, values_of(records))
+
+        def told(records: Sequence[Any]) -> Sequence[Any]:
+            values = values_of(records)
+            if tell is not None or not isinstance(values, Told):
+                return _each(each, values)
+            if leaf is not declared and None in values.texts:
+                raise _MissingError(selected)
+            return values.texts
+
+        return told
 
     def plain(records: Sequence[Any]) -> Sequence[Any]:
         values = values_of(records)

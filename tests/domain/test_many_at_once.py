@@ -56,3 +56,8 @@ def test_instants_together_are_the_instants_of_each(texts: list[str]) -> None:
     else:
         assert together == each
         assert all(instant.tzinfo is UTC for instant in together)
+
+
+@given(st.integers(-(2**70), 2**70) | st.integers(-20_000, 20_000))
+def test_ten_thousandths_are_told_as_their_amount_is(units: int) -> None:
+    assert money.units_text(units) == money.text(money.from_units(units))
