@@ -163,6 +163,7 @@ class Writer:
 
     def there(self, spelling: Spelling, *, is_seen: bool = False) -> list[str]:
         """What is so for each row that exists for the caller; `is_seen`: its business unit is known to."""
+        # Its number comes with those of the other texts.
         only = [] if spelling.only is None else [spelling.only.filled("$", {})]
         return [*([] if is_seen else self.seen(spelling.unit_id)), *only]
 
@@ -360,10 +361,10 @@ class _PageWriter:
         walked, number = f"{self._number}{shape.walked}", self._number
         place, backward = spelling.placing(order.field), order.descending != form.from_end
         reads = spelling.needs_of(others)
-        rows = self._rows(way, shape.key, place, NONE if shape.walked else reads)
+        tables, where = self._rows(way, shape.key, place, NONE if shape.walked else reads)
         key = None if order.field == "id" else order.field
         return {
-            "rows": numbered(rows, walked),
+            "rows": self._writer.rows(tables, where, walked),
             "order": numbered(ordered(place.key, place.tie, descending=backward), walked),
             "walked_id": numbered(spelling.id, walked),
             "id": numbered(spelling.id, number),
@@ -373,7 +374,7 @@ class _PageWriter:
             **self._others(shape.template, others),
         }
 
-    def _rows(self, way: Way, key: str, place: Placing, reads: NEEDS) -> str:
+    def _rows(self, way: Way, key: str, place: Placing, reads: NEEDS) -> tuple[str, list[str]]:
         """The rows that are walked: tables, and what is asked of them."""
         form, spelling = self._form, self._spelling
         owned, is_seen, needs = self._owners(way, key)
@@ -383,8 +384,7 @@ class _PageWriter:
             if is_bound:
                 where.append(self._beyond(place, first, up=up))
                 first += 1 if place.key is None else 2
-        tables = spelling.tables(reads | needs | place.needs | self._condition.needs)
-        return f"{tables}{' WHERE ' if where else ''}{' AND '.join(where)}"
+        return spelling.tables(reads | needs | place.needs | self._condition.needs), where
 
     def _owners(self, way: Way, key: str) -> tuple[list[str], bool, NEEDS]:
         """Whose rows are walked, whether their business unit is known to exist by that, and the joins that it needs."""

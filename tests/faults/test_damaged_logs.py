@@ -1,7 +1,6 @@
 """SQLite's log is damaged: what was committed and can't be read is missed, and what power left behind is not."""
 
 import random
-import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
@@ -11,11 +10,10 @@ from typing import NamedTuple
 import pytest
 
 from app.store.frames import LogDamaged, check_log
-from tests import servers
 from tests.faults import invariants
 from tests.faults.asking import READ, asked
 from tests.faults.test_databases_fail import Writer
-from tests.faults.test_disks import FRAME_HEADER, LOG_HEADER, QUIET, SECONDS, Log, _file, _prepared
+from tests.faults.test_disks import FRAME_HEADER, LOG_HEADER, QUIET, Log, _file, _prepared, said
 from tests.servers import GatewayProcess, serving
 
 BATCHES = 12
@@ -116,18 +114,6 @@ def test_an_index_that_is_older_or_damaged_tells_of_nothing_else(left: Left) -> 
     assert not left.is_refused(older, with_index=True), "what was there before is behind the last commit"
 
 
-def _said(command: str, url: str) -> tuple[int, str, str]:
-    done = subprocess.run(
-        [servers.PROGRAM, command],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=SECONDS,
-        env=servers.environment(url, {"BALANCE_GATEWAY_LOG_LEVEL": "error"}),
-    )
-    return done.returncode, done.stderr, done.stdout
-
-
 async def test_a_damaged_log_stops_the_start_and_a_sound_one_in_its_place_is_all_that_it_takes(
     sqlite_url: str, tmp_path: Path
 ) -> None:
@@ -146,7 +132,7 @@ async def test_a_damaged_log_stops_the_start_and_a_sound_one_in_its_place_is_all
         log.write_bytes(damaged)
         before = file.read_bytes()
         for command in ("serve", "migrate", "restored"):
-            status, stderr, stdout = _said(command, sqlite_url)
+            status, stderr, stdout = said(command, sqlite_url)
             assert (status, stdout) == (2, "")
             assert stderr.startswith(f"The database is damaged (its log {log.name} is damaged behind frame ")
             assert stderr.endswith(", where more was committed): restore a backup.\n")

@@ -300,22 +300,27 @@ async def test_a_value_that_is_altered_is_never_answered_where_postgresql_has_ch
         assert await invariants.violations(url) == [], "a sound page in its place is all that it takes"
 
 
-@pytest.mark.parametrize("command", ["serve", "runner", "migrate", "seed"])
-def test_a_file_that_is_no_database_stops_the_start_with_one_sentence(sqlite_url: str, command: str) -> None:
-    file = _file(sqlite_url)
-    whole = file.read_bytes()
-    file.write_bytes(_flipped(whole[:100]) + whole[100:])
-    broken = file.read_bytes()
+def said(command: str, url: str) -> tuple[int, str, str]:
+    """A command's status, and what it said to the error stream and the other."""
     done = subprocess.run(
         [servers.PROGRAM, command],
         capture_output=True,
         text=True,
         check=False,
         timeout=SECONDS,
-        env=servers.environment(sqlite_url, {"BALANCE_GATEWAY_LOG_LEVEL": "error"}),
+        env=servers.environment(url, {"BALANCE_GATEWAY_LOG_LEVEL": "error"}),
     )
+    return done.returncode, done.stderr, done.stdout
+
+
+@pytest.mark.parametrize("command", ["serve", "runner", "migrate", "seed"])
+def test_a_file_that_is_no_database_stops_the_start_with_one_sentence(sqlite_url: str, command: str) -> None:
+    file = _file(sqlite_url)
+    whole = file.read_bytes()
+    file.write_bytes(_flipped(whole[:100]) + whole[100:])
+    broken = file.read_bytes()
     told = "The database is damaged (file is not a database): restore a backup.\n"
-    assert (done.returncode, done.stderr, done.stdout) == (2, told, "")
+    assert said(command, sqlite_url) == (2, told, "")
     assert file.read_bytes() == broken
 
 
