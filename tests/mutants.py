@@ -49,6 +49,7 @@ SERIES = ("tests/graphql/test_balances.py", "tests/graphql/test_moments.py")
 KILLS = ("tests/faults/test_kills.py", "-k", "each_place_of_a_batch")
 DAMAGED_LOGS = ("tests/faults/test_damaged_logs.py",)
 DURABILITY = ("tests/store/test_durability.py",)
+RUNNERS = ("tests/faults/test_runners.py", "-k", "twice_at_a_time")
 RESTORES = ("tests/faults/test_restores.py", "-k", "never_taken")
 
 MUTANTS = (
@@ -688,6 +689,27 @@ MUTANTS = (
     known = Anew()
 """,
         ("tests/graphql/test_limits.py",),
+    ),
+    Mutant(
+        "a receiver is taken from whoever holds it",
+        "app/store/receivers.py",
+        "where = and_(r.c.id == number, or_(r.c.lease_until.is_(None), r.c.lease_until <= now))",
+        "where = r.c.id == number",
+        RUNNERS,
+    ),
+    Mutant(
+        "a receiver is held for no time",
+        "app/dispatch.py",
+        "lease_until=now + LEASE)",
+        "lease_until=now)",
+        RUNNERS,
+    ),
+    Mutant(
+        "events of one subject are told together",
+        "app/dispatch.py",
+        "subjects.setdefault((event.subject, target), [])",
+        'subjects.setdefault((f"{event.subject} {event.id}", target), [])',
+        RUNNERS,
     ),
 )
 

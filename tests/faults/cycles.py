@@ -18,7 +18,7 @@ from app.dispatch import Dispatcher
 from app.domain.events import ALL, Event, EventType
 from app.store.store import Store
 from tests.asking import Gateway
-from tests.deliveries.receiving import OK, Receiver, receiving
+from tests.deliveries.receiving import OK, Answer, Receiver, receiving
 from tests.faults import invariants
 from tests.servers import PROGRAM, environment
 
@@ -169,9 +169,9 @@ async def a_runner(url: str, clock: Callable[[], datetime]) -> AsyncIterator[run
 
 
 @asynccontextmanager
-async def late(url: str, *divisions: str) -> AsyncIterator[Late]:
+async def late(url: str, *divisions: str, answer: bytes | Answer = OK) -> AsyncIterator[Late]:
     """Such divisions; whatever was done to them, the database is sound in the end."""
-    async with receiving(OK) as receiver:
+    async with receiving(answer) as receiver:
         made = Late(url, receiver, list(divisions or ("NO",)))
         await made.prepare()
         yield made

@@ -4,9 +4,10 @@
 for the second time; with STOP it stops until somebody wakes it. Either way it says that it has come there. A closing
 has parts of three accounts. Nothing in the gateway itself knows of this.
 
-begun: a closing has its row. written: the rows of a part are written. closing: a part is ready to be committed.
-closed part: it is committed, and another one follows. closed: a closing is complete. taken: a receiver is about to be
-held. before sending, sent: an event is, was posted. keeping: what came of it is written. kept: it is committed.
+begun: a closing has its row. written: the rows of a part are written. closing: a part is ready to be committed. closed
+part: it is committed, and another one follows. closed: a closing is complete. serving: a receiver that nobody holds is
+about to be taken. taken: it is about to be held. before sending, sent: an event is, was posted. keeping: what came of
+it is written. kept: it is committed.
 """
 
 import asyncio
@@ -94,6 +95,7 @@ def plant() -> None:
         (Closings, "begin", "begun", after),
         (Closings, "write", "written", after),
         (close_cycle, "_written", "closing", after),
+        (Dispatcher, "serve", "serving", before),
         (Receivers, "take", "taken", after),
         (Dispatcher, "_sent", "before sending", before),
         (Dispatcher, "_sent", "sent", after),

@@ -1,12 +1,16 @@
 """A clock that jumps: what is recorded keeps its order, and nothing is lost, doubled or refused for it."""
 
 import asyncio
+import json
 import sys
+import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import pytest
 from sqlalchemy import text
 
 from app.store.store import Store
@@ -16,6 +20,8 @@ from tests.faults.asking import REGISTER, SETUP, Told, asked, items
 from tests.faults.cycles import DIVISION
 from tests.faults.test_databases_fail import Writer, _prepared
 from tests.servers import GatewayProcess
+from tests.web.test_gateways_with_keys import EVENTS, VIEWER, WITH_SECRET, ask, begin, closed, connecting, said, token
+from tests.web.tokens import claims, signed
 
 PROGRAM = (sys.executable, "-m", "tests.faults.clock_program")
 CLOSING = {"BALANCE_GATEWAY_GRAPHIQL": "false"}
@@ -25,6 +31,9 @@ LOOKS = 20
 QUIET = {"BALANCE_GATEWAY_RUNNER": "false", "BALANCE_GATEWAY_GRAPHIQL": "false"}
 JUMPS = (0, 86_400, -3_600, 1_000_000_000, -86_400, 0)
 """By how many seconds the clock is off, one after another."""
+LEEWAY = 5
+EXPIRED = "The token has expired."
+NOT_YET = "The token is not valid yet (nbf, iat)."
 LOG = "{ events(last: 1000) { nodes { type time data } } }"
 
 
@@ -125,3 +134,92 @@ async def test_closings_under_a_clock_that_jumps_are_neither_lost_nor_done_twice
             ], (days, hours)
     await gateway.store.close()
     assert await invariants.violations(database_url) == []
+
+
+@pytest.fixture(scope="module")
+def clock(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("clock") / "clock"
+
+
+@pytest.fixture(scope="module")
+def guarded(clock: Path) -> Iterator[GatewayProcess]:
+    """A gateway with a key, whose clock a test sets."""
+    _set(clock, 0)
+    settings = {**QUIET, **WITH_SECRET, "BALANCE_GATEWAY_JWT_LEEWAY_SECONDS": str(LEEWAY), "CLOCK": str(clock)}
+    database = f"sqlite+aiosqlite:///{clock.parent}/gateway.db"
+    with GatewayProcess(database, clock.parent, settings, PROGRAM) as gateway:
+        yield gateway
+
+
+def _refused(gateway: GatewayProcess, bearer: str) -> str | None:
+    """Why a token is refused; None where its caller is let in."""
+    reply = ask(gateway, VIEWER, bearer)
+    if reply.status == 200:
+        assert reply.json["data"]["viewer"]["subject"] == "ada"
+        return None
+    assert (reply.status, reply.code) == (401, "UNAUTHENTICATED")
+    return reply.message
+
+
+def test_a_token_is_judged_by_what_the_clock_says_now(guarded: GatewayProcess, clock: Path) -> None:
+    """FS15: to the moment, where it stands; what is remembered of the token outlives neither its end nor its making."""
+    bearer = signed(claims(NOW.timestamp(), exp=int(NOW.timestamp()) + 30))
+    for seconds, told in (
+        (0, None),
+        (0, None),
+        (30 + LEEWAY - 0.001, None),
+        (30 + LEEWAY, EXPIRED),
+        (0, None),
+        (86_400, EXPIRED),
+        (1_000_000_000, EXPIRED),
+        (0, None),
+        (-LEEWAY, None),
+        (-LEEWAY - 0.001, NOT_YET),
+        (0, None),
+        (-3_600, NOT_YET),
+        (0, None),
+    ):
+        _set(clock, NOW + timedelta(seconds=seconds))
+        assert _refused(guarded, bearer) == told, seconds
+
+
+def test_a_clock_that_jumps_lets_in_who_has_a_token_of_its_own_time(guarded: GatewayProcess, clock: Path) -> None:
+    """FS15: ahead by a day and back by an hour, of a clock that goes on."""
+    true = token()
+    for jump, told in ((0, None), (86_400, EXPIRED), (0, None), (-3_600, NOT_YET), (0, None)):
+        _set(clock, jump)
+        assert [_refused(guarded, true) for _ in range(2)] == [told] * 2, jump
+        assert _refused(guarded, signed(claims(time.time() + jump))) is None, jump
+
+
+async def test_a_socket_lasts_as_long_as_its_token_does_by_a_clock_that_stands_and_jumps(
+    guarded: GatewayProcess, clock: Path
+) -> None:
+    """FS15: the gateway looks again when little is left, and again while the clock stands."""
+    _set(clock, NOW)
+    bearer = signed(claims(NOW.timestamp(), exp=NOW.timestamp() - LEEWAY + 0.05, scope="events:read"))
+    async with connecting(guarded) as socket:
+        await begin(socket, {"authorization": f"Bearer {bearer}"})
+        assert await said(socket) == {"type": "connection_ack"}
+        await socket.send(json.dumps({"type": "subscribe", "id": "1", "payload": {"query": EVENTS}}))
+        await _until_seen(clock)
+        await socket.send(json.dumps({"type": "ping"}))
+        assert await said(socket) == {"type": "pong"}
+        _set(clock, NOW + timedelta(days=1))
+        assert await closed(socket) == (4403, EXPIRED)
+
+
+async def test_an_operation_after_a_jump_ends_a_socket_that_was_let_in_before(
+    guarded: GatewayProcess, clock: Path
+) -> None:
+    """FS15: long before the gateway looks at the token by itself."""
+    _set(clock, 0)
+    async with connecting(guarded) as socket:
+        await begin(socket, {"authorization": f"Bearer {token()}"})
+        assert await said(socket) == {"type": "connection_ack"}
+        operation = json.dumps({"type": "subscribe", "id": "1", "payload": {"query": VIEWER}})
+        await socket.send(operation)
+        assert [(await said(socket))["type"] for _ in range(2)] == ["next", "complete"]
+        _set(clock, 86_400)
+        await socket.send(operation)
+        assert await closed(socket) == (4403, EXPIRED)

@@ -6,16 +6,22 @@ import random
 import signal
 import sys
 from collections import Counter
+from contextlib import AsyncExitStack
 from datetime import UTC, date, datetime, timedelta
+from itertools import islice
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
 import pytest
 
+from app.dispatch import AT_ONCE
 from tests import servers
+from tests.asking import Gateway
 from tests.databases import free_port
-from tests.faults.cycles import ACCOUNTS, DAYS, FAULTY, late, started
+from tests.deliveries.receiving import OK, event_of, receiving
+from tests.faults.cycles import ACCOUNTS, BATCH, DAYS, FAULTY, WEBHOOK, Process, late, started
 from tests.faults.runner_program import ACCOUNTS_A_WORK, CLOSING, DELIVERING
 
 PASSAGE = {"begun": 2, "closed": 2, "sent": 20, "before sending": 20}
@@ -137,6 +143,91 @@ async def test_runners_at_once_share_the_work_and_double_nothing(postgresql_url:
         ]
         await state.make_up()
         assert await state.violations() == []
+
+
+class Held:
+    """A receiver's answers, which it gives when it may: at once where it is told of a subject twice at a time."""
+
+    def __init__(self, may_answer: asyncio.Event) -> None:
+        self._may_answer = may_answer
+        self.in_flight: list[str] = []
+        """Subjects of which it is being told."""
+        self.twice: list[str] = []
+
+    async def __call__(self, request: bytes, writer: asyncio.StreamWriter) -> None:
+        subject = event_of(request)["subject"]
+        if subject in self.in_flight:
+            self.twice.append(subject)
+            self._may_answer.set()
+        self.in_flight.append(subject)
+        await self._may_answer.wait()
+        # Who reads the answer may go on with the subject.
+        self.in_flight.remove(subject)
+        writer.write(OK)
+        await writer.drain()
+
+
+async def test_runners_at_once_tell_no_receiver_twice_at_a_time_of_a_subject(postgresql_url: str) -> None:
+    """FS22: all have seen that nobody serves it; one does, and another one serves another receiver meanwhile."""
+    may_answer = asyncio.Event()
+    first, second = Held(may_answer), Held(may_answer)
+    async with (
+        late(postgresql_url, "A", "B", answer=first) as state,
+        receiving(second) as receiver,
+        AsyncExitStack() as running,
+    ):
+
+        async def looking() -> Process:
+            command, fault = ("runner", "--once"), "serving:1:STOP"
+            process = await running.enter_async_context(started(postgresql_url, *command, program=FAULTY, fault=fault))
+            await process.says("reached serving")
+            await stopped(process.pid)
+            return process
+
+        one, *others = await asyncio.gather(*(looking() for _ in range(RUNNERS)))
+        one.signal(signal.SIGCONT)
+        await state.receiver.has(AT_ONCE)
+        told = await tell_more(postgresql_url, receiver.url)
+        for process in others:
+            process.signal(signal.SIGCONT)
+        await receiver.has(AT_ONCE)
+        ends = [asyncio.ensure_future(process.end()) for process in others]
+        for end in islice(asyncio.as_completed(ends), len(ends) - 1):
+            await end
+        together = [len(held.in_flight) for held in (first, second)]
+        may_answer.set()
+        assert [await one.end(), *await asyncio.gather(*ends)] == [0] * RUNNERS
+        assert (first.twice, second.twice) == ([], [])
+        assert together == [AT_ONCE] * 2, "two told at the same time, each of several subjects"
+        await state.make_up()
+        for each in (state.receiver, receiver):
+            come = [(event["subject"], int(event["id"].removeprefix("event_"))) for event in each.events]
+            assert len(come) == len(set(come))
+            assert sorted(come) == sorted(come, key=itemgetter(0)), "each subject in order"
+        assert len(receiver.events) == told
+        assert await state.violations() == []
+
+
+async def tell_more(url: str, receiver: str) -> int:
+    """Have another receiver told of what happens from now on: two entries of each account of A and B; of how many."""
+    gateway = Gateway(url, allow_private_webhooks=True)
+    gateway.now = datetime.now(UTC)
+    items = [
+        {
+            "accountExtId": f"{code}-{number}",
+            "communicationNumber": f"{code}-{number}-{value}-now",
+            "requester": "test",
+            "value": value,
+            "balanceAt": gateway.now.isoformat(),
+        }
+        for code in "AB"
+        for number in range(ACCOUNTS)
+        for value in ("1", "2")
+    ]
+    for document, variables in ((WEBHOOK, {"url": receiver}), (BATCH, {"items": items})):
+        (await gateway.ask(document, **variables)).sound()
+    await gateway.store.close()
+    return len(items)
 
 
 async def test_on_sqlite_a_serve_and_a_runner_share_a_file(sqlite_url: str) -> None:
