@@ -47,6 +47,8 @@ STARTS = ("tests/faults/test_starts.py",)
 POWER = ("tests/faults/test_power_fails.py",)
 SERIES = ("tests/graphql/test_balances.py", "tests/graphql/test_moments.py")
 KILLS = ("tests/faults/test_kills.py", "-k", "each_place_of_a_batch")
+LEAVING = ("tests/faults/test_clients_leave.py", "-k", "sqlite_work_out")
+COMMITS = ("tests/faults/test_kills.py", "-k", "inside_a_commit")
 DAMAGED_LOGS = ("tests/faults/test_damaged_logs.py",)
 DURABILITY = ("tests/store/test_durability.py",)
 RUNNERS = ("tests/faults/test_runners.py", "-k", "twice_at_a_time")
@@ -307,6 +309,27 @@ MUTANTS = (
         "        self._refuse_another()\n        connection = await",
         "        connection = await",
         ("tests/faults/test_files_away.py",),
+    ),
+    Mutant(
+        "what a plan asks SQLite goes on when nobody waits for it",
+        "app/store/lanes.py",
+        "                    connection._conn.interrupt()  # noqa: SLF001\n",
+        "                    pass\n",
+        LEAVING,
+    ),
+    Mutant(
+        "what a reading asks SQLite goes on when nobody waits for it",
+        "app/store/sqlite.py",
+        "        driver._conn.interrupt()  # noqa: SLF001 - the driver would wait for its thread.\n",
+        "        del driver\n",
+        LEAVING,
+    ),
+    Mutant(
+        "a batch is committed before its key",
+        "app/actions/once.py",
+        "            done = await act(work)\n",
+        "            done = await act(work)\n            await work.reads._connection.commit()\n",
+        COMMITS,
     ),
     Mutant(
         "damage closes nothing",

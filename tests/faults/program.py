@@ -7,6 +7,9 @@ gateway itself knows of this.
 K1: before a work begins. K2: after its first insert. K3: before its commit. K5: after it, before the answer.
 K6: half of the answer is sent. What one statement does as a whole has no K2 and K3: there it is done by a work.
 
+K4, inside a commit of SQLite. "K4 page": before its last page is written into the log, what says that it is the last
+being there. "K4 sync": all of it is written, before the log is synced. "K4 synced": after that, before SQLite says so.
+
 K11, inside a checkpoint of SQLite. "K11 page": before a page of the log is written into the file. "K11 sync": all of
 them are, before the file is synced. "K11 synced": after that. "K11 header": before the log's header is written, which
 begins it anew from the second time on. "K11 anew": after that, the old pages still behind it. "K11 remove": at the end,
@@ -28,6 +31,10 @@ from app.store.store import Store, Work
 from app.web import graphql
 from tests.faults import disk
 from tests.faults.disk import Call
+
+HEAD_BYTES = 24
+SIZE = slice(4, 8)
+"""Of the head of a page in the log: how many pages the file has after the commit; 0 where it is not the last one."""
 
 _place, _passage, *_file = os.environ["FAULT"].split(":")
 _passed = 0
@@ -105,6 +112,32 @@ async def _faulty_send(send: Any, media: Any, reply: Any) -> None:
     await _send(sending, media, reply)
 
 
+class _Commits:
+    """Where a commit is, by what SQLite asks of the disk: each page in the log has a head of its own before it."""
+
+    def __init__(self) -> None:
+        self._at = ""
+
+    def before(self, call: Call) -> None:
+        if not call.file.endswith("-wal"):
+            return
+        match call.kind, self._at:
+            case "write", "":
+                is_last = len(call.content) == HEAD_BYTES and any(call.content[SIZE])
+                self._at = "page" if is_last else ""
+            case "write", "page":
+                come("K4 page")
+                self._at = "sync"
+            case "sync", "sync":
+                come("K4 sync")
+                self._at = "synced"
+
+    def after(self, call: Call) -> None:
+        if call.file.endswith("-wal") and (call.kind, self._at) == ("sync", "synced"):
+            self._at = ""
+            come("K4 synced")
+
+
 class _Checkpoints:
     """Where a checkpoint is, by what SQLite asks of the disk: in WAL mode nothing else writes into the file itself."""
 
@@ -132,9 +165,9 @@ class _Checkpoints:
 
 
 if __name__ == "__main__":
-    if _place.startswith("K11"):
-        checkpoints = _Checkpoints()
-        disk.listen(checkpoints.before, checkpoints.after)
+    for number, places in (("K4", _Commits()), ("K11", _Checkpoints())):
+        if _place.startswith(f"{number} "):
+            disk.listen(places.before, places.after)
     # The fault itself: methods in place of the gateway's own.
     Store.work = _faulty_work  # type: ignore[method-assign]
     for recording in ("record_as_seen", "record_batch"):

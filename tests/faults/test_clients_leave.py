@@ -3,15 +3,19 @@
 import asyncio
 import itertools
 import json
+import select
 import socket
+import sqlite3
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import asyncpg
 import psutil
+import pytest
 
 from tests.faults import invariants
 from tests.faults.asking import READ, REGISTER, asked, items, numbered
@@ -30,6 +34,15 @@ MILLISECONDS = (0.5, 1, 1.5, 2, 3, 4, 6, 8, 12)
 LARGE = 20_000
 """Bytes that are more than what comes at once, and is read at once."""
 EVENTS = "{ events(first: 1) { nodes { id } } }"
+BY_WAY = {"answer": (READ, "positions", 2), "reading": (EVENTS, "events", 3)}
+"""What is asked for in each way, a table that it reads, and how many connections let two ask at once, and no third."""
+HELD_UP = """ALTER TABLE {table} RENAME TO away; CREATE VIEW {table} AS WITH RECURSIVE n (x) AS
+    (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 100000000000)
+    SELECT away.* FROM (SELECT max(x) AS x FROM n) CROSS JOIN away WHERE x > 0"""
+"""A table that can be read only after a count that takes hours."""
+PUT_BACK = "DROP VIEW {table}; ALTER TABLE away RENAME TO {table}"
+LOOK_SECONDS = 0.2
+"""Over which it is seen whether a gateway is at work."""
 WAITING = """SELECT count(*) FROM pg_stat_activity
     WHERE datname = current_database() AND application_name = 'balance-gateway' AND wait_event_type = 'Lock'"""
 
@@ -132,6 +145,53 @@ async def test_clients_that_leave_at_any_moment_are_told_the_truth_when_they_com
     accepted = {number: item for each in left for number, item in numbered(each.batch).items()}
     batches = [numbered(each.batch) for each in left]
     assert await invariants.violations(database_url, invariants.Told(accepted, batches=batches)) == []
+
+
+def _spent(gateway: GatewayProcess) -> float:
+    """Seconds of CPU time, of all its threads."""
+    times = psutil.Process(gateway.pid).cpu_times()
+    return times.user + times.system
+
+
+async def _is_at_work(gateway: GatewayProcess) -> bool:
+    before = _spent(gateway)
+    await asyncio.sleep(LOOK_SECONDS)
+    return _spent(gateway) - before > LOOK_SECONDS / 4
+
+
+@pytest.mark.parametrize(("query", "table", "connections"), BY_WAY.values(), ids=BY_WAY)
+async def test_what_a_client_has_sqlite_work_out_ends_when_it_leaves(
+    sqlite_url: str, tmp_path: Path, query: str, table: str, connections: int
+) -> None:
+    """FS09: what would go on for hours ends within a second, and those who come next find the connections free."""
+    await _prepared(sqlite_url)
+    with (
+        closing(sqlite3.connect(sqlite_url.removeprefix("sqlite+aiosqlite:///"))) as file,
+        serving(sqlite_url, tmp_path, **QUIET, connections=str(connections), statement_seconds="600") as gateway,
+    ):
+        before = asked(gateway, query)
+        assert before is not None
+        file.executescript(HELD_UP.format(table=table))
+        begun = _spent(gateway)
+        left = [socket.create_connection(("127.0.0.1", gateway.port), SECONDS) for _ in ENDS]
+        for connection in left:
+            connection.sendall(b"".join(_request(query)))
+        async with asyncio.timeout(SECONDS):
+            while _spent(gateway) - begun < len(left) * GONE_SECONDS_MAX:  # noqa: ASYNC110 - a server has no event of ours.
+                await asyncio.sleep(0.01)
+        assert select.select(left, [], [], 0)[0] == [], "neither is answered"
+        for connection, end in zip(left, ENDS, strict=True):
+            _leave(connection, end)
+        gone = time.monotonic()
+        while await _is_at_work(gateway):
+            assert time.monotonic() - gone < GONE_SECONDS_MAX
+        file.executescript(PUT_BACK.format(table=table))
+        back = time.monotonic()
+        told = asked(gateway, query)
+        assert told is not None
+        assert time.monotonic() - back < GONE_SECONDS_MAX
+        assert (told.status, told.body) == (200, before.body)
+        assert '"INTERNAL"' not in gateway.log()
 
 
 async def test_what_a_client_waits_for_ends_when_it_leaves(postgresql_url: str, tmp_path: Path) -> None:

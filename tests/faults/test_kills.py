@@ -24,6 +24,10 @@ COMMITTED = {"K1": False, "K2": False, "K3": False, "K5": True, "K6": True}
 QUIET = {"BALANCE_GATEWAY_RUNNER": "false", "BALANCE_GATEWAY_GRAPHIQL": "false"}
 CHECKPOINTS = {"page:1": True, "page:20": True, "sync:1": True, "synced:1": True, "header:2": False, "anew:1": False}
 """The places of K11 in a checkpoint that a commit brings about or follows, and whether that commit is done."""
+COMMITS = {"page": False, "sync": True, "synced": True}
+"""The places of K4 in a commit, and whether it is done: what was written outlives the process, also without a sync."""
+PASSAGES = (1, 2, 9)
+"""Which of a gateway's commits it is killed in: each time that of a batch, as nothing else is written."""
 WRITES_MAX = 1_000
 KILLS = 200
 PAGE_BYTES = 4_096
@@ -166,6 +170,32 @@ class Files:
         """How long the log is; 0 where there is none."""
         log = self._main.with_name(f"{self._main.name}-wal")
         return log.stat().st_size if log.exists() else 0
+
+
+@pytest.mark.parametrize("place", COMMITS)
+async def test_a_kill_inside_a_commit(sqlite_url: str, tmp_path: Path, place: str) -> None:
+    await _prepared(sqlite_url)
+    sent: list[dict[str, Item]] = []
+    accepted: dict[str, Item] = {}
+    for passage in PASSAGES:
+        with GatewayProcess(sqlite_url, tmp_path, {**QUIET, "FAULT": f"K4 {place}:{passage}"}, PROGRAM) as gateway:
+            writer = Writer(gateway, f"w{passage}")
+            for _ in range(passage - 1):
+                assert writer.write() is not None
+            assert writer.write() is None
+            assert gateway.ended() == -9
+            assert gateway.log().count(f"reached K4 {place}\n") == 1
+        sent, accepted = sent + writer.sent, accepted | writer.accepted
+        assert await invariants.violations(sqlite_url, invariants.Told(accepted, batches=sent)) == []
+        (cut_off,) = writer.open
+        after = Gateway(sqlite_url)
+        body, answered = await once(after, REGISTER, cut_off, items=items(cut_off, 2))
+        await after.store.close()
+        assert answered.is_replay == COMMITS[place]
+        results = body["data"]["registerBatchAccountBalances"]["results"]
+        assert [result["errorCode"] for result in results] == [None, None]
+        accepted |= numbered(items(cut_off, 2))
+        assert await invariants.violations(sqlite_url, invariants.Told(accepted, batches=sent)) == []
 
 
 @pytest.mark.parametrize("place", CHECKPOINTS)
