@@ -653,7 +653,7 @@ MUTANTS = (
     Mutant(
         "a series forgets what was before an interval",
         "app/domain/series.py",
-        "among = own if units is None else [units, *own]",
+        "among = own if last is None else [last, *own]",
         "among = own",
         SERIES,
     ),
