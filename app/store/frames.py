@@ -60,6 +60,7 @@ def check_log(file: Path) -> None:
 
     Nothing is changed. A log that others write to meanwhile is looked at again, and then left to them.
     """
+    file = file.resolve()  # Its log is beside the file itself.
     log, index = (file.with_name(f"{file.name}-{name}") for name in ("wal", "shm"))
     for _ in range(_ATTEMPTS):
         seen = _stamp(log)

@@ -102,6 +102,14 @@ def test_a_log_that_was_cut_is_missed_by_its_index(left: Left) -> None:
         assert not left.is_refused(left.log.whole[:end], with_index=False), "it may be all that was written"
 
 
+def test_damage_is_missed_by_another_name_of_the_file(left: Left, tmp_path: Path) -> None:
+    left.log.put(left.changed(LOG_HEADER + FRAME_HEADER), left.beside)
+    link = tmp_path / "link.db"
+    link.symlink_to(left.log.file)
+    with pytest.raises(LogDamaged):
+        check_log(link)
+
+
 def test_an_index_that_is_older_or_damaged_tells_of_nothing_else(left: Left) -> None:
     for place in range(2 * INDEX_HEADER):
         changed = bytearray(left.beside)
